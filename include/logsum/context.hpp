@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Context: where and how a call runs. Everything has a default; nothing in it changes a result's
+// bits.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "logsum/executor.hpp"
+#include "logsum/export.hpp"
+#include "logsum/tensor.hpp"
+
+namespace logsum {
+
+// Backends are entries of a table: list them with backends(), force one with Context::backend.
+enum class Backend : std::uint8_t { automatic, reference, cpu };
+
+// SIMD targets of the CPU backend. `portable` has no SIMD and needs no FMA instruction; its bits
+// are the same, its speed is not.
+enum class SimdTarget : std::uint8_t { automatic, avx512, avx2, neon, portable };
+
+// Scratch memory of the caller's, at least as large as the operation's *_workspace_size. Without
+// one the CPU backend allocates for the length of the call.
+struct Workspace {
+  void* data = nullptr;
+  std::size_t size = 0;
+};
+
+struct Context {
+  Workspace workspace = {};
+  Executor* executor = nullptr;  // null: default_executor()
+  Backend backend = Backend::automatic;
+  SimdTarget simd = SimdTarget::automatic;
+};
+
+struct BackendInfo {
+  Backend id;
+  const char* name;
+  const char* description;
+  bool available;
+};
+
+struct SimdTargetInfo {
+  SimdTarget id;
+  const char* name;
+  bool compiled;   // this build has code for it
+  bool available;  // and this machine can run it
+};
+
+// All backends this build knows, in the order of preference.
+LOGSUM_API std::span<const BackendInfo> backends() noexcept;
+
+// All SIMD targets, fastest first; Context::simd = automatic takes the first that is available.
+LOGSUM_API std::span<const SimdTargetInfo> simd_targets() noexcept;
+
+}  // namespace logsum

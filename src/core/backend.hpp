@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// The backend table: one row of function pointers per backend, so that callers have no #ifdef and a
+// missing entry has one answer. Operations arrive validated (the *Plan structs of src/ops).
+#pragma once
+
+#include "logsum/context.hpp"
+#include "logsum/status.hpp"
+
+namespace logsum {
+
+struct TokenLogprobsPlan;
+struct SamplePlan;
+
+struct BackendTable {
+  BackendInfo info;
+  Status (*token_logprobs)(const TokenLogprobsPlan&, const Context&);
+  Status (*sample)(const SamplePlan&, const Context&);
+};
+
+// The row for the context's backend; an error names what is missing. Also refuses a SIMD target
+// that this build or machine doesn't have.
+Status find_backend(const char* operation, const Context& context,
+                    const BackendTable*& table) noexcept;
+
+// Runs a validated operation on the context's backend. No exception leaves it.
+template <class Plan>
+Status dispatch(const char* operation, Status (*BackendTable::*entry)(const Plan&, const Context&),
+                const Plan& plan, const Context& context) noexcept {
+  const BackendTable* table = nullptr;
+  LOGSUM_RETURN_IF_ERROR(find_backend(operation, context, table));
+  if (table->*entry == nullptr)
+    return Status::error(StatusCode::unsupported, "%s: backend %s doesn't have it", operation,
+                         table->info.name);
+  try {
+    return (table->*entry)(plan, context);
+  } catch (...) {
+    return Status::error(StatusCode::out_of_memory, "%s: out of memory", operation);
+  }
+}
+
+}  // namespace logsum

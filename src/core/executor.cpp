@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// The two executors logsum brings.
+#include "logsum/executor.hpp"
+
+#include <tbb/parallel_for.h>
+#include <tbb/task_arena.h>
+
+namespace logsum {
+namespace {
+
+class TbbExecutor final : public Executor {
+ public:
+  int concurrency() const noexcept override { return tbb::this_task_arena::max_concurrency(); }
+
+  bool run(std::int64_t tasks, Task task, void* argument) noexcept override {
+    try {
+      // Tasks are coarse already (cpu/visit.hpp), so each is stolen alone.
+      tbb::parallel_for(
+          tbb::blocked_range<std::int64_t>(0, tasks, 1),
+          [=](const tbb::blocked_range<std::int64_t>& range) {
+            for (std::int64_t i = range.begin(); i < range.end(); ++i) task(argument, i);
+          },
+          tbb::simple_partitioner());
+      return true;
+    } catch (...) {
+      return false;
+    }
+  }
+};
+
+class InlineExecutor final : public Executor {
+ public:
+  int concurrency() const noexcept override { return 1; }
+  bool run(std::int64_t tasks, Task task, void* argument) noexcept override {
+    for (std::int64_t i = 0; i < tasks; ++i) task(argument, i);
+    return true;
+  }
+};
+
+}  // namespace
+
+Executor& default_executor() noexcept {
+  static TbbExecutor executor;
+  return executor;
+}
+
+Executor& inline_executor() noexcept {
+  static InlineExecutor executor;
+  return executor;
+}
+
+}  // namespace logsum

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// The arithmetic of docs/design/tile_tree.md that isn't per element: constants, a tile's record,
+// the join of records into a row, and what a row's numbers become (lse, log-probs, entropy). Shared
+// by all kernels, so that every level adds the same way.
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+namespace logsum {
+
+inline constexpr int kLanes = 256;
+inline constexpr int kChunkRows = 4;
+inline constexpr int kChunk = kLanes * kChunkRows;
+inline constexpr int kTileChunks = 4;
+inline constexpr int kTile = kChunk * kTileChunks;
+
+inline constexpr int kFloor = 64;  // binades below a chunk's maximum at which weights are clamped
+inline constexpr int kDrop =
+    52;  // a chunk this many binades below its tile's reference adds nothing
+inline constexpr int kBias = 101;  // weights carry 2^101 within a tile; 127 + bias must be even
+inline constexpr double kFarReference = 0x1p21;
+
+inline constexpr float kMinTemperature = 0x1p-126f;
+inline constexpr float kMaxTemperature = 0x1p126f;
+
+inline constexpr float kPoly[] = {0x1.5bcceap-10f, 0x1.3cee56p-7f, 0x1.c6b70ep-5f,
+                                  0x1.ebf9bp-3f,   0x1.62e42ap-1f, 1.0f};
+inline constexpr double kLn2 = 0x1.62e42fefa39efp-1;
+inline constexpr double kLog2e = 0x1.71547652b82fep+0;
+inline constexpr float kNegInf = -std::numeric_limits<float>::infinity();
+inline constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+constexpr std::int64_t tile_count(std::int64_t columns) { return (columns + kTile - 1) / kTile; }
+
+// A temperature in the forms the formulas use.
+struct Temperature {
+  float t = 1.0f;
+  float c = 0.0f;          // log2(e)/T
+  float inverse_c = 0.0f;  // only to place the clamp
+  float two_over_t = 2.0f;
+
+  Temperature() : Temperature(1.0f) {}
+  explicit Temperature(float temperature)
+      : t(temperature),
+        c(static_cast<float>(kLog2e / static_cast<double>(temperature))),
+        inverse_c(1.0f / c),
+        two_over_t(2.0f / temperature) {}
+};
+
+inline bool is_valid_temperature(float t) { return t >= kMinTemperature && t <= kMaxTemperature; }
+
+// 2^d for a d ≤ 0 that is an integer; 0 beyond kDrop.
+inline float drop_factor(double d) {
+  return d < -kDrop
+             ? 0.0f
+             : std::bit_cast<float>(static_cast<std::uint32_t>(127 + static_cast<int>(d)) << 23);
+}
+
+// What is known of one tile. `n` is an integer; it is a double because |z|/T may reach 2^250.
+struct TileRecord {
+  double n = 0;
+  float sum = 0;     // Σ w·2^-n; 0: the tile is empty; NaN: it holds a NaN or +∞
+  float moment = 0;  // Σ w·2^-n·(n − t); 0 where not asked for
+  float max = kNegInf;
+  std::int32_t argmax = -1;  // the column of max within the tile, where it has been looked up
+};
+
+// What is known of a row whose records are joined.
+struct RowMeasure {
+  float max = kNegInf;
+  std::int64_t max_tile = -1;  // the first tile that holds max
+  double n = 0;
+  int mass_shift = 0;      // masses are in units of 2^-mass_shift
+  std::uint64_t mass = 0;  // Σ of the tiles' masses; 0: the row is empty
+  std::int64_t moment = 0;
+  bool poisoned = false;  // a NaN or +∞ somewhere
+};
+
+// Units for the integer masses of a row of `columns`: their sum stays below 2^62.
+inline int mass_shift(std::int64_t columns) {
+  return 61 - static_cast<int>(std::bit_width(static_cast<std::uint64_t>(columns - 1)));
+}
+
+// trunc(x · 2^e) for |result| < 2^63; exact where e ≥ 0 and x is an f32.
+inline std::int64_t scaled_integer(double x, double e) {
+  if (e < -120) return 0;
+  return static_cast<std::int64_t>(
+      x * std::bit_cast<double>(static_cast<std::uint64_t>(1023 + static_cast<int>(e)) << 52));
+}
+
+inline std::uint64_t tile_mass(const TileRecord& tile, const RowMeasure& row) {
+  if (!(tile.sum > 0)) return 0;
+  return static_cast<std::uint64_t>(scaled_integer(tile.sum, tile.n - row.n + row.mass_shift));
+}
+
+inline std::int64_t tile_moment(const TileRecord& tile, const RowMeasure& row) {
+  if (!(tile.sum > 0)) return 0;
+  const double lower = row.n - tile.n;
+  if (lower > 120) return 0;
+  const double moment =
+      std::fma(lower, static_cast<double>(tile.sum), static_cast<double>(tile.moment));
+  return scaled_integer(moment, row.mass_shift - 7 - lower);
+}
+
+// Joins the records of a row's tiles, in the order of their columns: the one `merge` of the
+// library.
+inline RowMeasure join(const TileRecord* tiles, std::int64_t count, std::int64_t columns) {
+  RowMeasure row;
+  row.mass_shift = mass_shift(columns);
+  bool live = false;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const TileRecord& tile = tiles[i];
+    row.poisoned |= tile.sum != tile.sum;
+    if (tile.max > row.max) {
+      row.max = tile.max;
+      row.max_tile = i;
+    }
+    if (tile.sum > 0 && (!live || tile.n > row.n)) {
+      row.n = tile.n;
+      live = true;
+    }
+  }
+  for (std::int64_t i = 0; i < count; ++i) {
+    row.mass += tile_mass(tiles[i], row);
+    row.moment += tile_moment(tiles[i], row);
+  }
+  return row;
+}
+
+// The natural logarithm of a finite x ≥ 1: 2·atanh series in s = (m − 1)/(m + 1), |s| ≤ 0.172, with
+// IEEE operations only, so that every machine returns the same bits (libm's differ). Error below
+// 1e-15 relative.
+inline double portable_log(double x) {
+  auto bits = std::bit_cast<std::uint64_t>(x);
+  int exponent = static_cast<int>(bits >> 52) - 1023;
+  double m = std::bit_cast<double>((bits & 0x000fffffffffffffu) | 0x3ff0000000000000u);
+  if (m > 0x1.6a09e667f3bcdp+0) {
+    m *= 0.5;
+    ++exponent;
+  }
+  const double s = (m - 1.0) / (m + 1.0);
+  const double q = s * s;
+  double series = 0.0;
+  for (int k = 21; k >= 3; k -= 2) series = std::fma(series, q, 1.0 / k);
+  return std::fma(exponent, kLn2, std::fma(2.0 * s * q, series, 2.0 * s));
+}
+
+// 2^f of the polynomial, f in [−½, ½].
+inline float exp2_fraction(float f) {
+  float p = kPoly[0];
+  for (int i = 1; i < 6; ++i) p = std::fma(p, f, kPoly[i]);
+  return p;
+}
+
+// The three numbers that turn a logit into its log-prob, and the row's own results.
+struct RowNorm {
+  float half_max = 0;    // m/2
+  float two_over_t = 0;  // 2/T
+  float log_ratio = 0;   // L = ln(S / w_m)
+  double log_ratio64 = 0;
+
+  RowNorm() = default;
+  RowNorm(const RowMeasure& row, const Temperature& temperature)
+      : half_max(0.5f * row.max), two_over_t(temperature.two_over_t) {
+    const double t = static_cast<double>(row.max) * static_cast<double>(temperature.c);
+    const double weight = exp2_fraction(static_cast<float>(t - row.n));
+    const double scale =
+        std::bit_cast<double>(static_cast<std::uint64_t>(1023 + row.mass_shift) << 52);
+    log_ratio64 = portable_log(static_cast<double>(row.mass) / (weight * scale));
+    log_ratio = static_cast<float>(log_ratio64);
+  }
+
+  // log p of a logit of this row.
+  float logprob(float z) const {
+    return std::fma(std::fma(z, 0.5f, -half_max), two_over_t, -log_ratio);
+  }
+};
+
+inline float row_lse(const RowMeasure& row, const RowNorm& norm, const Temperature& temperature) {
+  return static_cast<float>(static_cast<double>(row.max) / temperature.t + norm.log_ratio64);
+}
+
+inline float row_entropy(const RowMeasure& row, const RowNorm& norm,
+                         const Temperature& temperature) {
+  const double t = static_cast<double>(row.max) * static_cast<double>(temperature.c);
+  const double mean = static_cast<double>(row.moment) * 128.0 / static_cast<double>(row.mass);
+  const double entropy = norm.log_ratio64 + kLn2 * (mean + (t - row.n));
+  return entropy > 0 ? static_cast<float>(entropy) : 0.0f;
+}
+
+}  // namespace logsum

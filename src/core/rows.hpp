@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tensors after validation, as kernels want them: where row i of a tensor with any leading
+// dimensions and strides begins, and typed loads and stores of single elements.
+#pragma once
+
+#include <cstdint>
+
+#include "logsum/tensor.hpp"
+
+namespace logsum {
+
+// Offsets, in elements, of the i-th entry (row-major) of the leading dimensions of a tensor.
+class RowIndex {
+ public:
+  RowIndex() = default;
+
+  // Dimensions that follow each other in memory are merged, so that the common case has one.
+  RowIndex(const Tensor& tensor, int leading) {
+    for (int i = 0; i < leading; ++i) {
+      if (tensor.shape[i] == 1) continue;
+      if (rank_ > 0 && stride_[rank_ - 1] == tensor.strides[i] * tensor.shape[i]) {
+        shape_[rank_ - 1] *= tensor.shape[i];
+        stride_[rank_ - 1] = tensor.strides[i];
+      } else {
+        shape_[rank_] = tensor.shape[i];
+        stride_[rank_] = tensor.strides[i];
+        ++rank_;
+      }
+    }
+  }
+
+  std::int64_t offset(std::int64_t i) const {
+    if (rank_ == 1) return i * stride_[0];
+    std::int64_t offset = 0;
+    for (int d = rank_ - 1; d >= 0; --d) {
+      offset += i % shape_[d] * stride_[d];
+      i /= shape_[d];
+    }
+    return offset;
+  }
+
+ private:
+  int rank_ = 0;
+  std::int64_t shape_[kMaxRank] = {};
+  std::int64_t stride_[kMaxRank] = {};
+};
+
+// Rows of logits: unit stride inside a row.
+struct RowsView {
+  const std::byte* data = nullptr;
+  DType dtype = DType::f32;
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;  // vocab_size
+  RowIndex index;
+
+  const void* column(std::int64_t row, std::int64_t column) const {
+    return data + (index.offset(row) + column) * static_cast<std::int64_t>(size_of(dtype));
+  }
+};
+
+// An optional tensor read or written one element at a time: [rows] or [rows, inner].
+struct ElementsView {
+  std::byte* data = nullptr;
+  DType dtype = DType::f32;
+  RowIndex index;
+  std::int64_t inner_stride = 0;
+
+  explicit operator bool() const { return data != nullptr; }
+
+  std::byte* at(std::int64_t row, std::int64_t inner = 0) const {
+    return data +
+           (index.offset(row) + inner * inner_stride) * static_cast<std::int64_t>(size_of(dtype));
+  }
+
+  std::int64_t integer(std::int64_t row, std::int64_t inner = 0) const {
+    const std::byte* p = at(row, inner);
+    return dtype == DType::i32 ? *reinterpret_cast<const std::int32_t*>(p)
+                               : *reinterpret_cast<const std::int64_t*>(p);
+  }
+  double real(std::int64_t row, std::int64_t inner = 0) const {
+    const std::byte* p = at(row, inner);
+    return dtype == DType::f32 ? *reinterpret_cast<const float*>(p)
+                               : *reinterpret_cast<const double*>(p);
+  }
+
+  // Writing to an absent output does nothing.
+  void set(std::int64_t row, float value) const { set(row, 0, value); }
+  void set(std::int64_t row, std::int64_t inner, float value) const {
+    if (data) *reinterpret_cast<float*>(at(row, inner)) = value;
+  }
+  void set_integer(std::int64_t row, std::int64_t inner, std::int64_t value) const {
+    if (!data) return;
+    std::byte* p = at(row, inner);
+    if (dtype == DType::i32)
+      *reinterpret_cast<std::int32_t*>(p) = static_cast<std::int32_t>(value);
+    else
+      *reinterpret_cast<std::int64_t*>(p) = value;
+  }
+};
+
+// A parameter that is one value or one per row.
+template <class T>
+struct PerRowView {
+  T value = {};
+  ElementsView tensor = {};
+
+  T operator()(std::int64_t row) const {
+    if (!tensor) return value;
+    if constexpr (std::is_floating_point_v<T>)
+      return static_cast<T>(tensor.real(row));
+    else
+      return static_cast<T>(tensor.integer(row));
+  }
+};
+
+}  // namespace logsum

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// Scratch memory of a call: the caller's, or allocated for its length.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "core/measure.hpp"
+#include "logsum/context.hpp"
+#include "logsum/status.hpp"
+#include "logsum/tensor.hpp"
+
+namespace logsum {
+
+inline std::int64_t columns_of(const Tensor& logits, std::int64_t vocab_size) noexcept {
+  if (logits.rank < 1 || logits.rank > kMaxRank) return 0;
+  return vocab_size > 0 ? vocab_size : logits.dim(-1);
+}
+
+// What sample keeps per tile: measures at the temperature and at 1 (for the raw log-prob), and the
+// cdf over the tiles. A size and an alignment: the arrays lie one behind the other.
+struct SampleTile {
+  TileRecord at_temperature, raw;
+  std::uint64_t cumulative;
+};
+
+// Bytes for a T per tile of all rows (the leading dimensions of `rows`); 0 for arguments that the
+// operation would refuse.
+template <class T>
+std::size_t workspace_bytes(const Tensor& rows, int leading, std::int64_t columns) noexcept {
+  if (columns < 1 || leading > kMaxRank) return 0;
+  std::int64_t bytes = tile_count(columns) * static_cast<std::int64_t>(sizeof(T));
+  for (int i = 0; i < leading; ++i)
+    if (rows.shape[i] < 0 || __builtin_mul_overflow(bytes, rows.shape[i], &bytes)) return 0;
+  return static_cast<std::size_t>(bytes);
+}
+
+inline Status check_workspace(const char* operation, const Context& context,
+                              std::size_t needed) noexcept {
+  const Workspace& w = context.workspace;
+  if (w.data == nullptr) return {};
+  if (w.size < needed)
+    return Status::error(StatusCode::out_of_memory, "%s: workspace has %zu bytes, needs %zu",
+                         operation, w.size, needed);
+  if (reinterpret_cast<std::uintptr_t>(w.data) % alignof(TileRecord) != 0)
+    return Status::error(StatusCode::invalid_argument,
+                         "%s: workspace is at %p, needs alignment to %zu", operation, w.data,
+                         alignof(TileRecord));
+  return {};
+}
+
+// Room for `count` of T: in the caller's workspace (checked before), or our own.
+template <class T>
+class Scratch {
+ public:
+  Scratch(const Context& context, std::size_t count) {
+    if (context.workspace.data == nullptr) owned_ = std::make_unique_for_overwrite<T[]>(count);
+    data_ = owned_ ? owned_.get() : static_cast<T*>(context.workspace.data);
+  }
+  T* data() { return data_; }
+
+ private:
+  std::unique_ptr<T[]> owned_;
+  T* data_ = nullptr;
+};
+
+}  // namespace logsum

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// The CPU backend's entries in the backend table.
+#pragma once
+
+#include "core/backend.hpp"
+
+namespace logsum::cpu {
+
+Status token_logprobs(const TokenLogprobsPlan& plan, const Context& context);
+Status sample(const SamplePlan& plan, const Context& context);
+
+}  // namespace logsum::cpu

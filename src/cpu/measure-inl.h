@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+// measure: Σ 2^(t−n) and Σ 2^(t−n)·(n − t) of a tile, to the bits of docs/design/tile_tree.md.
+//
+// Per element: clamp, FMA (round), subtract, FMA (fraction), five FMAs (polynomial), shift, FMA
+// (add): 11 instructions, and 3 more for the moment. A chunk's maxima are known before
+// (load-inl.h), so no rescaling happens inside a chunk. A one-pass form that tracks maximum and
+// minimum on the way, and redoes a chunk whose guess failed, executes as many instructions and
+// redoes every chunk at low temperatures.
+#if defined(LOGSUM_CPU_MEASURE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LOGSUM_CPU_MEASURE_INL_H_
+#undef LOGSUM_CPU_MEASURE_INL_H_
+#else
+#define LOGSUM_CPU_MEASURE_INL_H_
+#endif
+
+#include <hwy/cache_control.h>
+
+#include "cpu/far_chunk.hpp"
+#include "cpu/simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace logsum::cpu::HWY_NAMESPACE {
+
+// 1.5·2^23: adding it rounds to an integer, which stands in the sum's low mantissa bits.
+inline constexpr float kRoundingMagic = 12582912.0f;
+
+// What a chunk's weights need: z → (p, 2^(r − N + bias), x).
+struct ChunkMath {
+  V c, low, magic, reference, poly[6];
+
+  HWY_INLINE ChunkMath(const Temperature& temperature, float n, float lo)
+      : c(hn::Set(F32(), temperature.c)),
+        low(hn::Set(F32(), lo)),
+        magic(hn::Set(F32(), kRoundingMagic + (127 + kBias) - n)),
+        reference(hn::Set(F32(), n)) {
+    for (int i = 0; i < 6; ++i) poly[i] = hn::Set(F32(), kPoly[i]);
+  }
+
+  HWY_INLINE V clamp(V z) const { return clamp_below(z, low); }
+
+  // p and the power of two it is multiplied by, apart, so that an FMA can multiply and add at once.
+  HWY_INLINE void weight(V z, V& p, V& scale) const {
+    const V rounded = fma(z, c, magic);
+    const V f = fma(z, c, hn::Sub(magic, rounded));
+    p = poly[0];
+    for (int i = 1; i < 6; ++i) p = fma(p, f, poly[i]);
+    const I32 di;
+    scale = hn::BitCast(F32(), hn::ShiftLeft<23>(hn::BitCast(di, rounded)));
+  }
+
+  // x = N − t
+  HWY_INLINE V below_reference(V z) const { return negated_fma(z, c, reference); }
+};
+
+// Joining a chunk's lanes into the tile's: one of the two is multiplied by 2^-d first.
+struct Join {
+  bool raises;   // the chunk's reference is above the tile's: the tile's lanes are scaled, else the
+                 // chunk's
+  float factor;  // 2^-d, or 0 where the scaled side is dropped
+  float distance;  // d; 0 where dropped
+};
+
+template <bool kMoment>
+HWY_INLINE void join_lanes(const Join& join, V s, V e, float* sums, float* moments) {
+  const F32 d;
+  const V factor = hn::Set(d, join.factor);
+  const V distance = hn::Set(d, join.distance);
+  const V a = hn::Load(d, sums);
+  hn::Store(join.raises ? fma(a, factor, s) : fma(s, factor, a), d, sums);
+  if constexpr (kMoment) {
+    const V b = hn::Load(d, moments);
+    hn::Store(
+        join.raises ? fma(fma(distance, a, b), factor, e) : fma(fma(distance, s, e), factor, b), d,
+        moments);
+  }
+}
+
+// Adds a chunk to the tile's lanes. kPartial: only the first `columns` count; the rest is readable.
+template <bool kMoment, bool kPartial>
+HWY_INLINE void add_chunk(const float* HWY_RESTRICT z, int columns, const char* ahead,
+                          int ahead_per_lane, const ChunkMath& math, const Join& join,
+                          float* HWY_RESTRICT sums, float* HWY_RESTRICT moments) {
+  const F32 d;
+  const I32 di;
+  const int step = static_cast<int>(hn::Lanes(d));
+  for (int lane = 0; lane < kLanes; lane += step) {
+    V s = hn::Zero(d);
+    V e = hn::Zero(d);
+    for (int byte = 0; byte < step * ahead_per_lane; byte += 64)
+      hwy::Prefetch(ahead + lane * ahead_per_lane + byte);
+    for (int row = 0; row < kChunkRows; ++row) {
+      const int column = row * kLanes + lane;
+      const V clamped = math.clamp(hn::LoadU(d, z + column));
+      V p, scale;
+      math.weight(clamped, p, scale);
+      if constexpr (kPartial) {
+        const auto live = hn::Lt(hn::Iota(di, column), hn::Set(di, columns));
+        scale = hn::IfThenElseZero(hn::RebindMask(d, live), scale);
+      }
+      if constexpr (kMoment) {
+        const V w = hn::Mul(p, scale);
+        s = hn::Add(s, w);
+        e = fma(w, math.below_reference(clamped), e);
+      } else {
+        s = fma(p, scale, s);
+      }
+    }
+    join_lanes<kMoment>(join, s, e, sums + lane, moments + lane);
+  }
+}
+
+// A far chunk's lanes were computed by the scalar code.
+template <bool kMoment>
+HWY_INLINE void add_far_chunk(const FarLanes& far, const Join& join, float* sums, float* moments) {
+  const F32 d;
+  const int step = static_cast<int>(hn::Lanes(d));
+  for (int lane = 0; lane < kLanes; lane += step)
+    join_lanes<kMoment>(join, hn::LoadU(d, far.sum + lane), hn::LoadU(d, far.moment + lane),
+                        sums + lane, moments + lane);
+}
+
+// Neighbours first, three times; then halves.
+HWY_INLINE float fold(float* lanes) {
+  for (int count = kLanes / 2; count >= 32; count /= 2)
+    for (int i = 0; i < count; ++i) lanes[i] = lanes[2 * i] + lanes[2 * i + 1];
+  for (int count = 16; count >= 1; count /= 2)
+    for (int i = 0; i < count; ++i) lanes[i] = lanes[i] + lanes[i + count];
+  return lanes[0];
+}
+
+// Of a whole chunk; what lies behind a row's last column is −∞.
+HWY_INLINE bool all_negative_infinity(const float* z) {
+  const F32 d;
+  const int step = static_cast<int>(hn::Lanes(d));
+  const V lowest = hn::Set(d, kNegInf);
+  auto all = hn::Eq(lowest, lowest);
+  for (int i = 0; i < kChunk; i += step) all = hn::And(all, hn::Eq(hn::LoadU(d, z + i), lowest));
+  return hn::AllTrue(d, all);
+}
+
+template <bool kMoment>
+HWY_INLINE TileRecord measure_as(const Tile& tile, const Temperature& temperature) {
+  alignas(64) float sums[kLanes] = {};
+  alignas(64) float moments[kLanes] = {};
+  TileRecord record;
+  bool live = false;
+  for (int k = 0; k < kTileChunks && k * kChunk < tile.columns; ++k) {
+    const float* z = tile.z + k * kChunk;
+    const int columns = HWY_MIN(tile.columns - k * kChunk, kChunk);
+    const char* ahead = tile.ahead + k * kLanes * tile.ahead_per_lane;
+    const float max = tile.chunk_max[k];
+    if (max == kNegInf) {
+      if (all_negative_infinity(z)) continue;
+      record.sum = kNan;
+      return record;
+    }
+    if (max > record.max) record.max = max;
+    if (max == -kNegInf) {
+      record.sum = kNan;
+      return record;
+    }
+    const ChunkReference reference(max, temperature);
+    Join join{};
+    if (!live || reference.n > record.n) {
+      const double d = live ? record.n - reference.n : 0.0;
+      join = {true, drop_factor(d), d < -kDrop ? 0.0f : static_cast<float>(-d)};
+      record.n = reference.n;
+      live = true;
+    } else {
+      const double d = reference.n - record.n;
+      join = {false, drop_factor(d), d < -kDrop ? 0.0f : static_cast<float>(-d)};
+    }
+    if (reference.is_far) {
+      const FarLanes far = far_lanes(z, columns, reference.n, temperature);
+      add_far_chunk<kMoment>(far, join, sums, moments);
+    } else {
+      const ChunkMath math(temperature, static_cast<float>(reference.n), reference.lo);
+      if (columns == kChunk)
+        add_chunk<kMoment, false>(z, columns, ahead, tile.ahead_per_lane, math, join, sums,
+                                  moments);
+      else
+        add_chunk<kMoment, true>(z, columns, ahead, tile.ahead_per_lane, math, join, sums, moments);
+    }
+  }
+  if (!live) return record;
+  record.sum = fold(sums) * 0x1p-101f;
+  if constexpr (kMoment) record.moment = fold(moments) * 0x1p-101f;
+  return record;
+}
+
+inline TileRecord measure_tile(const Tile& tile, const Temperature& temperature, bool moment) {
+  return moment ? measure_as<true>(tile, temperature) : measure_as<false>(tile, temperature);
+}
+
+}  // namespace logsum::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif

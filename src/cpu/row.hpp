@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// A row of logits and its records: what the operations of the CPU backend share between "the tiles
+// are measured" and "the outputs are written".
+#pragma once
+
+#include <algorithm>
+
+#include "core/measure.hpp"
+#include "core/rows.hpp"
+#include "cpu/kernels.hpp"
+#include "logsum/row_status.hpp"
+
+namespace logsum::cpu {
+
+class Row {
+ public:
+  Row(const Kernels& kernels, const RowsView& logits, std::int64_t row)
+      : kernels_(kernels),
+        logits_(logits),
+        begin_(static_cast<const std::byte*>(logits.column(row, 0))) {}
+
+  std::int64_t tiles() const { return tile_count(logits_.columns); }
+
+  Tile load(std::int64_t tile, TileScratch& scratch) const {
+    const std::int64_t begin = tile * kTile;
+    const auto columns = static_cast<int>(std::min<std::int64_t>(logits_.columns - begin, kTile));
+    return kernels_.load(begin_ + begin * static_cast<std::int64_t>(size_of(logits_.dtype)),
+                         logits_.dtype, columns, scratch);
+  }
+
+  float value(std::int64_t column) const {
+    const std::byte* p = begin_ + column * static_cast<std::int64_t>(size_of(logits_.dtype));
+    switch (logits_.dtype) {
+      case DType::bf16: return static_cast<float>(*reinterpret_cast<const BFloat16*>(p));
+      case DType::f16: return static_cast<float>(*reinterpret_cast<const Half*>(p));
+      default: return *reinterpret_cast<const float*>(p);
+    }
+  }
+
+  // The row's measure, and what is wrong with the row if anything is.
+  RowMeasure join_records(const TileRecord* records, TileScratch& scratch,
+                          RowStatus& status) const {
+    const RowMeasure measure = join(records, tiles(), logits_.columns);
+    status = RowStatus::ok;
+    if (measure.poisoned)
+      status = has_nan(records, scratch) ? RowStatus::nan : RowStatus::pos_inf;
+    else if (measure.mass == 0)
+      status = RowStatus::empty;
+    return measure;
+  }
+
+  // The lowest column that holds the row's maximum.
+  std::int64_t argmax(const RowMeasure& measure, TileScratch& scratch) const {
+    return measure.max_tile * kTile + kernels_.find(load(measure.max_tile, scratch), measure.max);
+  }
+
+  std::int64_t count_greater(const TileRecord* records, float value, TileScratch& scratch) const {
+    std::int64_t count = 0;
+    for (std::int64_t i = 0; i < tiles(); ++i)
+      if (records[i].max > value) count += kernels_.count_greater(load(i, scratch), value);
+    return count;
+  }
+
+ private:
+  bool has_nan(const TileRecord* records, TileScratch& scratch) const {
+    for (std::int64_t i = 0; i < tiles(); ++i) {
+      if (records[i].sum == records[i].sum) continue;
+      const Tile tile = load(i, scratch);
+      if (std::any_of(tile.z, tile.z + tile.columns, [](float z) { return z != z; })) return true;
+    }
+    return false;
+  }
+
+  const Kernels& kernels_;
+  const RowsView& logits_;
+  const std::byte* begin_;
+};
+
+}  // namespace logsum::cpu

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// token_logprobs on the CPU: measures of a row, then a gather per target. Rank and top-N look again
+// at those tiles only whose maximum says they must.
+#include "ops/token_logprobs.hpp"
+
+#include "core/workspace.hpp"
+#include "cpu/cpu.hpp"
+#include "cpu/row.hpp"
+#include "cpu/top.hpp"
+#include "cpu/visit.hpp"
+
+namespace logsum::cpu {
+namespace {
+
+bool is_valid_target(const TokenLogprobsPlan& plan, std::int64_t target) {
+  return target >= 0 && target < plan.logits.columns;
+}
+
+// The row's status from the row's own trouble and its targets'.
+RowStatus status_with_targets(const TokenLogprobsPlan& plan, std::int64_t row, RowStatus status) {
+  bool all_ignored = plan.targets_per_row > 0;
+  bool any_bad = false;
+  for (std::int64_t k = 0; k < plan.targets_per_row; ++k) {
+    const std::int64_t target = plan.targets.integer(row, k);
+    if (target == plan.ignore_index) continue;
+    all_ignored = false;
+    any_bad |= !is_valid_target(plan, target);
+  }
+  if (all_ignored) return RowStatus::ignored;
+  return status == RowStatus::ok && any_bad ? RowStatus::bad_target : status;
+}
+
+class Scorer {
+ public:
+  Scorer(const TokenLogprobsPlan& plan, const Kernels& kernels, TileRecord* records)
+      : plan_(plan),
+        kernels_(kernels),
+        records_(records),
+        tiles_(tile_count(plan.logits.columns)) {}
+
+  void measure(std::int64_t row, std::int64_t tile, TileScratch& scratch) const {
+    const float t = plan_.temperature(row);
+    if (!is_valid_temperature(t)) return;
+    const bool moment = static_cast<bool>(plan_.entropy);
+    records_[row * tiles_ + tile] = kernels_.measure(
+        Row(kernels_, plan_.logits, row).load(tile, scratch), Temperature(t), moment);
+  }
+
+  void finish(std::int64_t row, TileScratch& scratch) const {
+    const float t = plan_.temperature(row);
+    if (!is_valid_temperature(t)) return write_failed(row, RowStatus::bad_parameter);
+    const Row logits(kernels_, plan_.logits, row);
+    const TileRecord* records = records_ + row * tiles_;
+    RowStatus status;
+    const RowMeasure measure = logits.join_records(records, scratch, status);
+    if (status != RowStatus::ok) return write_failed(row, status);
+
+    const Temperature temperature(t);
+    const RowNorm norm(measure, temperature);
+    for (std::int64_t k = 0; k < plan_.targets_per_row; ++k) {
+      const std::int64_t target = plan_.targets.integer(row, k);
+      if (!is_valid_target(plan_, target)) {
+        write_unscored(row, k, target);
+        continue;
+      }
+      const float z = logits.value(target);
+      plan_.logprobs.set(row, k, norm.logprob(z));
+      if (plan_.rank) plan_.rank.set_integer(row, k, 1 + logits.count_greater(records, z, scratch));
+    }
+    plan_.lse.set(row, row_lse(measure, norm, temperature));
+    if (plan_.entropy) plan_.entropy.set(row, row_entropy(measure, norm, temperature));
+    if (plan_.argmax) plan_.argmax.set_integer(row, 0, logits.argmax(measure, scratch));
+    if (plan_.top_n > 0)
+      write_top(logits, records, plan_.top_n, norm, row, plan_.top_ids, plan_.top_logprobs,
+                scratch);
+    plan_.row_status.set_integer(row, 0,
+                                 static_cast<int>(status_with_targets(plan_, row, RowStatus::ok)));
+  }
+
+ private:
+  // An ignored target is 0 whatever the row holds; any other that can't be scored is NaN.
+  void write_unscored(std::int64_t row, std::int64_t k, std::int64_t target) const {
+    plan_.logprobs.set(row, k, target == plan_.ignore_index ? 0.0f : kNan);
+    plan_.rank.set_integer(row, k, 0);
+  }
+
+  void write_failed(std::int64_t row, RowStatus status) const {
+    for (std::int64_t k = 0; k < plan_.targets_per_row; ++k)
+      write_unscored(row, k, plan_.targets.integer(row, k));
+    plan_.lse.set(row, status == RowStatus::empty ? kNegInf : kNan);
+    plan_.entropy.set(row, kNan);
+    plan_.argmax.set_integer(row, 0, -1);
+    for (std::int64_t k = 0; k < plan_.top_n; ++k) {
+      plan_.top_ids.set_integer(row, k, -1);
+      plan_.top_logprobs.set(row, k, kNan);
+    }
+    plan_.row_status.set_integer(row, 0, static_cast<int>(status_with_targets(plan_, row, status)));
+  }
+
+  const TokenLogprobsPlan& plan_;
+  const Kernels& kernels_;
+  TileRecord* records_;
+  std::int64_t tiles_;
+};
+
+}  // namespace
+
+Status token_logprobs(const TokenLogprobsPlan& plan, const Context& context) {
+  const std::int64_t tiles = tile_count(plan.logits.columns);
+  Scratch<TileRecord> records(context, static_cast<std::size_t>(plan.logits.rows * tiles));
+  const Scorer scorer(plan, *kernels_for(context.simd), records.data());
+  return visit(
+      context, plan.logits.rows, tiles,
+      [&](std::int64_t row, std::int64_t tile, TileScratch& scratch) {
+        scorer.measure(row, tile, scratch);
+      },
+      [&](std::int64_t row, TileScratch& scratch) { scorer.finish(row, scratch); });
+}
+
+}  // namespace logsum::cpu

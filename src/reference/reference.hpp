@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// The float64 reference backend's entries in the backend table.
+#pragma once
+
+#include "core/backend.hpp"
+
+namespace logsum::reference {
+
+Status token_logprobs(const TokenLogprobsPlan& plan, const Context& context);
+Status sample(const SamplePlan& plan, const Context& context);
+
+}  // namespace logsum::reference
