@@ -26,17 +26,18 @@
 namespace logsum {
 
 struct TokenLogprobsArgs {
-  Tensor logits;    // [..., V]  f32 | f16 | bf16; unit stride along V
-  Tensor targets;   // [...] or [..., K]  i32 | i64; optional
-  Tensor logprobs;  // out, as targets, f32; given exactly when targets is
+  Tensor logits = {};    // [..., V]  f32 | f16 | bf16; unit stride along V
+  Tensor targets = {};   // [...] or [..., K]  i32 | i64; optional
+  Tensor logprobs = {};  // out, as targets, f32; given exactly when targets is
 
-  Tensor lse;      // out, optional [...] f32: log Σ e^(z/T)
-  Tensor entropy;  // out, optional [...] f32, in nats
-  Tensor argmax;   // out, optional [...] i32 | i64; −1 where there is none
-  Tensor rank;  // out, optional, as targets, i32 | i64: 1 + columns strictly greater; 0 where none
-  Tensor top_ids;       // out, optional [..., N] i32 | i64, N ≤ V: the N most likely, best first
-  Tensor top_logprobs;  // out, optional [..., N] f32
-  Tensor row_status;    // out, optional [...] i32 (RowStatus)
+  Tensor lse = {};      // out, optional [...] f32: log Σ e^(z/T)
+  Tensor entropy = {};  // out, optional [...] f32, in nats
+  Tensor argmax = {};   // out, optional [...] i32 | i64; −1 where there is none
+  Tensor rank =
+      {};  // out, optional, as targets, i32 | i64: 1 + columns strictly greater; 0 where none
+  Tensor top_ids = {};  // out, optional [..., N] i32 | i64, N ≤ V: the N most likely, best first
+  Tensor top_logprobs = {};  // out, optional [..., N] f32
+  Tensor row_status = {};    // out, optional [...] i32 (RowStatus)
 
   PerRow<float> temperature = 1.0f;  // in [2^-126, 2^126]; a tensor is [...] f32
   std::int64_t ignore_index = -100;  // such a target gives log-prob 0 and rank 0

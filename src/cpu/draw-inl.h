@@ -23,12 +23,16 @@ HWY_INLINE void near_weights(const float* z, int columns, const ChunkMath& math,
   const V unbias = hn::Set(d, 0x1p-101f);
   const V f = hn::Set(d, factor);
   const V lowest = hn::Set(d, kNegInf);
-  for (int i = 0; i < columns; i += step) {
-    const V z_i = hn::LoadU(d, z + i);
-    V p, scale;
-    math.weight(math.clamp(z_i), p, scale);
-    const V w = hn::Mul(hn::Mul(p, hn::Mul(scale, unbias)), f);
-    hn::Store(hn::IfThenElseZero(hn::Gt(z_i, lowest), w), d, weights + i);
+  constexpr int kAtOnce = 4;
+  for (int i = 0; i < columns; i += kAtOnce * step) {
+    V clamped[kAtOnce], p[kAtOnce], scale[kAtOnce];
+    for (int k = 0; k < kAtOnce; ++k) clamped[k] = math.clamp(hn::LoadU(d, z + i + k * step));
+    math.weights<kAtOnce>(clamped, p, scale);
+    for (int k = 0; k < kAtOnce; ++k) {
+      const V w = hn::Mul(hn::Mul(p[k], hn::Mul(scale[k], unbias)), f);
+      const auto lives = hn::Gt(hn::LoadU(d, z + i + k * step), lowest);
+      hn::Store(hn::IfThenElseZero(lives, w), d, weights + i + k * step);
+    }
   }
 }
 

@@ -49,20 +49,23 @@ struct FromF16 {
   }
 };
 
-// Converts a chunk into `out` (null: leaves it in place) and returns its maximum.
-template <class Source>
+// Converts a chunk into `out`, or leaves it in place, and returns its maximum.
+template <class Source, bool kStore>
 HWY_INLINE float convert_chunk(const typename Source::Stored* source, float* out) {
   const F32 d;
   const std::size_t step = hn::Lanes(d);
-  V best[2] = {hn::Set(d, kNegInf), hn::Set(d, kNegInf)};
-  for (int i = 0; i < kChunk; i += 2 * static_cast<int>(step)) {
-    for (int k = 0; k < 2; ++k) {
+  constexpr int kAtOnce = 4;
+  V best[kAtOnce];
+  for (V& b : best) b = hn::Set(d, kNegInf);
+  for (std::size_t i = 0; i < kChunk; i += kAtOnce * step) {
+    for (std::size_t k = 0; k < kAtOnce; ++k) {
       const V z = Source::at(source + i + k * step);
-      if (out) hn::Store(z, d, out + i + k * step);
+      if (kStore) hn::Store(z, d, out + i + k * step);
       best[k] = max_ignoring_nan(best[k], z);
     }
   }
-  return largest_lane(max_ignoring_nan(best[0], best[1]));
+  return largest_lane(
+      max_ignoring_nan(max_ignoring_nan(best[0], best[1]), max_ignoring_nan(best[2], best[3])));
 }
 
 template <class Source>
@@ -83,7 +86,8 @@ HWY_INLINE Tile load_as(const void* source, int columns, TileScratch& scratch) {
     }
     const int live = columns - begin;
     if (live >= kChunk) {
-      tile.chunk_max[k] = convert_chunk<Source>(in + begin, in_place ? nullptr : scratch.z + begin);
+      tile.chunk_max[k] = in_place ? convert_chunk<Source, false>(in + begin, nullptr)
+                                   : convert_chunk<Source, true>(in + begin, scratch.z + begin);
       continue;
     }
     alignas(64) Stored padded[kChunk];
@@ -92,7 +96,7 @@ HWY_INLINE Tile load_as(const void* source, int columns, TileScratch& scratch) {
     constexpr bool kIsBF16 = std::is_same_v<Source, FromBF16>;
     const auto low = kIsF32 ? Stored(kNegInf) : Stored(kIsBF16 ? 0xff80u : 0xfc00u);
     for (int i = live; i < kChunk; ++i) padded[i] = low;
-    tile.chunk_max[k] = convert_chunk<Source>(padded, scratch.z + begin);
+    tile.chunk_max[k] = convert_chunk<Source, true>(padded, scratch.z + begin);
   }
   return tile;
 }

@@ -43,7 +43,13 @@ HWY_INLINE V fma(V a, V b, V c) {
 }
 
 // fl(c − a·b)
-HWY_INLINE V negated_fma(V a, V b, V c) { return fma(hn::Neg(a), b, c); }
+HWY_INLINE V negated_fma(V a, V b, V c) {
+#if HWY_NATIVE_FMA
+  return hn::NegMulAdd(a, b, c);
+#else
+  return fma(hn::Neg(a), b, c);
+#endif
+}
 
 // The larger of the two; `best` where z is NaN.
 HWY_INLINE V max_ignoring_nan(V best, V z) {
