@@ -36,8 +36,8 @@ namespace logsum {
 
 struct SampleArgs {
   Tensor logits = {};  // [R..., V]  f32 | f16 | bf16; unit stride along V
-  Tensor
-      indices;  // optional [...] i32 | i64: which logits row (R... flattened) each output row reads
+  Tensor indices =
+      {};  // optional [...] i32 | i64: which logits row (R... flattened) each output row reads
 
   Tensor token = {};    // out [...] or [..., n]  i32 | i64; −1 where nothing can be drawn
   Tensor logprob = {};  // out, optional, as token, f32: of the distribution drawn from
@@ -47,7 +47,7 @@ struct SampleArgs {
   Tensor entropy = {};     // out, optional [...] f32, in nats, at T
   Tensor row_status = {};  // out, optional [...] i32 (RowStatus)
 
-  PerRow<float> temperature = 1.0f;  // 0 (argmax) or in [2^-126, 2^126]; a tensor is [...] f32
+  PerRow<float> temperature = 1.0f;  // 0 (argmax) or in [2^-64, 2^64]; a tensor is [...] f32
   Tensor u = {};  // optional [...] or [..., n] f32 | f64 in [0, 1); replaces the seed
   PerRow<std::uint64_t> seed = 0;    // a tensor is [...] i64 (its bits)
   PerRow<std::uint64_t> offset = 0;  // a tensor is [...] i64 (its bits)

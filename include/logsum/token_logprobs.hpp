@@ -39,7 +39,7 @@ struct TokenLogprobsArgs {
   Tensor top_logprobs = {};  // out, optional [..., N] f32
   Tensor row_status = {};    // out, optional [...] i32 (RowStatus)
 
-  PerRow<float> temperature = 1.0f;  // in [2^-126, 2^126]; a tensor is [...] f32
+  PerRow<float> temperature = 1.0f;  // in [2^-64, 2^64]; a tensor is [...] f32
   std::int64_t ignore_index = -100;  // such a target gives log-prob 0 and rank 0
   std::int64_t vocab_size = 0;       // columns from here on are padding and never read; 0: all of V
 };

@@ -12,11 +12,17 @@ namespace {
 const BackendTable kTables[] = {
     {{Backend::cpu, "cpu", "SIMD kernels, run-time dispatch, threads by Context::executor", true},
      &cpu::token_logprobs,
-     &cpu::sample},
+     &cpu::sample,
+     &cpu::measure,
+     &cpu::merge,
+     &cpu::draw},
     {{Backend::reference, "reference", "float64, naive order, one thread: the truth for tests",
       true},
      &reference::token_logprobs,
-     &reference::sample},
+     &reference::sample,
+     &reference::measure,
+     &reference::merge,
+     &reference::draw},
 };
 
 const char* name_of(SimdTarget target) {

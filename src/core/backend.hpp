@@ -10,11 +10,17 @@ namespace logsum {
 
 struct TokenLogprobsPlan;
 struct SamplePlan;
+struct MeasurePlan;
+struct MergePlan;
+struct DrawPlan;
 
 struct BackendTable {
   BackendInfo info;
   Status (*token_logprobs)(const TokenLogprobsPlan&, const Context&);
   Status (*sample)(const SamplePlan&, const Context&);
+  Status (*measure)(const MeasurePlan&, const Context&);
+  Status (*merge)(const MergePlan&, const Context&);
+  Status (*draw)(const DrawPlan&, const Context&);
 };
 
 // The row for the context's backend; an error names what is missing. Also refuses a SIMD target

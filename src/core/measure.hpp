@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <limits>
 
+#include "logsum/measure.hpp"
+
 namespace logsum {
 
 inline constexpr int kLanes = 256;
@@ -16,6 +18,7 @@ inline constexpr int kChunkRows = 4;
 inline constexpr int kChunk = kLanes * kChunkRows;
 inline constexpr int kTileChunks = 4;
 inline constexpr int kTile = kChunk * kTileChunks;
+static_assert(kTile == kTileColumns);
 
 inline constexpr int kFloor = 64;  // binades below a chunk's maximum at which weights are clamped
 inline constexpr int kDrop =
@@ -23,8 +26,9 @@ inline constexpr int kDrop =
 inline constexpr int kBias = 101;  // weights carry 2^101 within a tile; 127 + bias must be even
 inline constexpr double kFarReference = 0x1p21;
 
-inline constexpr float kMinTemperature = 0x1p-126f;
-inline constexpr float kMaxTemperature = 0x1p126f;
+// Within these, logits · log2(e)/T and the clamp below a chunk's maximum stay finite.
+inline constexpr float kMinTemperature = 0x1p-64f;
+inline constexpr float kMaxTemperature = 0x1p64f;
 
 inline constexpr float kPoly[] = {0x1.5bcceap-10f, 0x1.3cee56p-7f, 0x1.c6b70ep-5f,
                                   0x1.ebf9bp-3f,   0x1.62e42ap-1f, 1.0f};
@@ -58,15 +62,6 @@ inline float drop_factor(double d) {
              ? 0.0f
              : std::bit_cast<float>(static_cast<std::uint32_t>(127 + static_cast<int>(d)) << 23);
 }
-
-// What is known of one tile. `n` is an integer; it is a double because |z|/T may reach 2^250.
-struct TileRecord {
-  double n = 0;
-  float sum = 0;     // Σ w·2^-n; 0: the tile is empty; NaN: it holds a NaN or +∞
-  float moment = 0;  // Σ w·2^-n·(n − t); 0 where not asked for
-  float max = kNegInf;
-  std::int32_t argmax = -1;  // the column of max within the tile, where it has been looked up
-};
 
 // What is known of a row whose records are joined.
 struct RowMeasure {
@@ -163,6 +158,8 @@ struct RowNorm {
   double log_ratio64 = 0;
 
   RowNorm() = default;
+  RowNorm(float half_maximum, float two_over_temperature, float log_of_ratio)
+      : half_max(half_maximum), two_over_t(two_over_temperature), log_ratio(log_of_ratio) {}
   RowNorm(const RowMeasure& row, const Temperature& temperature)
       : half_max(0.5f * row.max), two_over_t(temperature.two_over_t) {
     const double t = static_cast<double>(row.max) * static_cast<double>(temperature.c);

@@ -8,5 +8,8 @@ namespace logsum::cpu {
 
 Status token_logprobs(const TokenLogprobsPlan& plan, const Context& context);
 Status sample(const SamplePlan& plan, const Context& context);
+Status measure(const MeasurePlan& plan, const Context& context);
+Status merge(const MergePlan& plan, const Context& context);
+Status draw(const DrawPlan& plan, const Context& context);
 
 }  // namespace logsum::cpu

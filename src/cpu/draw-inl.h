@@ -56,9 +56,11 @@ HWY_INLINE void sum_blocks(const float* weights, int blocks, std::uint64_t* bloc
   }
 }
 
-inline void draw_weights(const Tile& tile, const Temperature& temperature, double n, float* weights,
+inline void draw_weights(const Tile& tile, const Temperature& temperature, float* weights,
                          std::uint64_t* block_masses) {
   const int blocks = (tile.columns + kDrawBlock - 1) / kDrawBlock;
+  const float max = *std::max_element(tile.chunk_max, tile.chunk_max + kTileChunks);
+  const double n = ChunkReference(max, temperature).n;
   for (int k = 0; k * kChunk < tile.columns; ++k) {
     const float* z = tile.z + k * kChunk;
     float* out = weights + k * kChunk;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Chunks beyond the reach of the f32 rounding trick: |N| > 2^21 (huge logits, tiny temperatures),
-// or a clamp that has no finite place (temperatures above 2^100). The same r, f and x as in the
-// SIMD code, from f64 products, which are exact. Scalar: such rows are rare, and right matters more
-// here than fast.
+// Chunks beyond the reach of the f32 rounding trick: |N| > 2^21 (huge logits, tiny temperatures).
+// The same r, f and x as in the SIMD code, from f64 products, which are exact. Scalar: such rows
+// are rare, and right matters more here than fast.
 #pragma once
 
 #include "core/measure.hpp"
@@ -18,7 +17,7 @@ struct ChunkReference {
   ChunkReference(float max, const Temperature& temperature)
       : n(std::rint(static_cast<double>(max) * static_cast<double>(temperature.c))),
         lo(static_cast<float>(n - kFloor) * temperature.inverse_c),
-        is_far(!(std::fabs(n) <= kFarReference) || lo == kNegInf) {}
+        is_far(!(std::fabs(n) <= kFarReference)) {}
 };
 
 struct FarWeight {

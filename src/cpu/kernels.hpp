@@ -51,9 +51,9 @@ struct Kernels {
   // Columns strictly greater than `value`.
   int (*count_greater)(const Tile& tile, float value);
 
-  // decide: the weights of the tile's columns relative to its reference n, rounded to draw units,
+  // decide: the weights of the tile's columns relative to its reference, rounded to draw units,
   // summed per block of kDrawBlock columns, and each as f32 in `weights`. −∞ weighs nothing.
-  void (*draw_weights)(const Tile& tile, const Temperature& temperature, double n, float* weights,
+  void (*draw_weights)(const Tile& tile, const Temperature& temperature, float* weights,
                        std::uint64_t* block_masses);
 };
 

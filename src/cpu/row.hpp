@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "core/measure.hpp"
+#include "core/results.hpp"
 #include "core/rows.hpp"
 #include "cpu/kernels.hpp"
 #include "logsum/row_status.hpp"
@@ -41,11 +41,8 @@ class Row {
   RowMeasure join_records(const TileRecord* records, TileScratch& scratch,
                           RowStatus& status) const {
     const RowMeasure measure = join(records, tiles(), logits_.columns);
-    status = RowStatus::ok;
-    if (measure.poisoned)
-      status = has_nan(records, scratch) ? RowStatus::nan : RowStatus::pos_inf;
-    else if (measure.mass == 0)
-      status = RowStatus::empty;
+    status = status_of(measure);
+    if (measure.poisoned) status = has_nan(records, scratch) ? RowStatus::nan : RowStatus::pos_inf;
     return measure;
   }
 

@@ -4,43 +4,15 @@
 // tile share its second look.
 #include "ops/sample.hpp"
 
-#include <array>
-
+#include "core/results.hpp"
 #include "core/workspace.hpp"
 #include "cpu/cpu.hpp"
 #include "cpu/row.hpp"
+#include "cpu/tile_cdf.hpp"
 #include "cpu/visit.hpp"
 
 namespace logsum::cpu {
 namespace {
-
-// A tile's columns as a cdf of exact integers.
-class TileCdf {
- public:
-  void build(const Kernels& kernels, const Tile& tile, const Temperature& temperature, double n) {
-    kernels.draw_weights(tile, temperature, n, weights_.data(), blocks_.data());
-    block_count_ = (tile.columns + kDrawBlock - 1) / kDrawBlock;
-    total_ = 0;
-    for (int b = 0; b < block_count_; ++b) blocks_[b] = total_ += blocks_[b];
-  }
-
-  std::uint64_t total() const { return total_; }
-
-  // The lowest column whose cdf is above `target` < total().
-  int find(std::uint64_t target) const {
-    const auto block = std::upper_bound(blocks_.begin(), blocks_.begin() + block_count_, target);
-    int column = static_cast<int>(block - blocks_.begin()) * kDrawBlock;
-    std::uint64_t cdf = block == blocks_.begin() ? 0 : *(block - 1);
-    while ((cdf += draw_units(weights_[column])) <= target) ++column;
-    return column;
-  }
-
- private:
-  alignas(64) std::array<float, kTile> weights_;
-  std::array<std::uint64_t, kDrawBlocks> blocks_;
-  int block_count_ = 0;
-  std::uint64_t total_ = 0;
-};
 
 class Sampler {
  public:
@@ -93,11 +65,7 @@ class Sampler {
     const float t = plan_.temperature(row);
     if (t != 0.0f && !is_valid_temperature(t)) return false;
     const std::int64_t source = plan_.logits_row(row);
-    if (source < 0 || source >= plan_.logits.rows) return false;
-    std::uint64_t bits;
-    for (std::int64_t k = 0; plan_.u && k < plan_.draws; ++k)
-      if (!plan_.uniform(row, k, bits)) return false;
-    return true;
+    return source >= 0 && source < plan_.logits.rows && plan_.uniforms.hold(row, plan_.draws);
   }
 
   void draw(std::int64_t row, const Row& z, const RowMeasure& measure,
@@ -107,46 +75,30 @@ class Sampler {
     plan_.lse.set(row, row_lse(measure, norm, temperature));
     if (plan_.entropy) plan_.entropy.set(row, row_entropy(measure, norm, temperature));
 
-    std::uint64_t* const above =
-        cumulative(row);  // the masses of the tiles up to and with this one
-    std::uint64_t mass = 0;
-    for (std::int64_t tile = 0; tile < tiles_; ++tile)
-      above[tile] = mass += tile_mass(records[tile], measure);
-
+    const TileChooser chooser(records, tiles_, measure, cumulative(row));
+    const auto choose = [&](std::int64_t k) {
+      std::uint64_t bits = 0;
+      plan_.uniforms.bits(row, k, bits);
+      return chooser.choose(bits);
+    };
     // A draw that has only found its tile yet waits as token −2 − tile.
-    for (std::int64_t k = 0; k < plan_.draws; ++k) {
-      const std::uint64_t* const found =
-          std::upper_bound(above, above + tiles_, target(row, k, mass));
-      plan_.token.set_integer(row, k, -2 - (found - above));
-    }
+    for (std::int64_t k = 0; k < plan_.draws; ++k)
+      plan_.token.set_integer(row, k, -2 - choose(k).tile);
     TileCdf cdf;
     for (std::int64_t first = 0; first < plan_.draws; ++first) {
       const std::int64_t waiting = plan_.token.integer(row, first);
       if (waiting >= 0) continue;
       const std::int64_t tile = -2 - waiting;
       const Tile loaded = z.load(tile, scratch);
-      cdf.build(kernels_, loaded, temperature, records[tile].n);
-      const std::uint64_t below = tile > 0 ? above[tile - 1] : 0;
+      cdf.build(kernels_, loaded, temperature);
       for (std::int64_t k = first; k < plan_.draws; ++k) {
         if (plan_.token.integer(row, k) != waiting) continue;
-        // The tile's mass and the sum of its columns' units round differently: map one onto the
-        // other.
-        const double share = static_cast<double>(target(row, k, mass) - below) /
-                             static_cast<double>(above[tile] - below);
-        const auto inner = static_cast<std::uint64_t>(share * static_cast<double>(cdf.total()));
-        const int column = cdf.find(std::min(inner, cdf.total() - 1));
+        const int column = cdf.find(choose(k).share);
         plan_.token.set_integer(row, k, tile * kTile + column);
         plan_.logprob.set(row, k, norm.logprob(loaded.z[column]));
         plan_.raw_logprob.set(row, k, raw_norm.logprob(loaded.z[column]));
       }
     }
-  }
-
-  // floor(u · mass)
-  std::uint64_t target(std::int64_t row, std::int64_t draw, std::uint64_t mass) const {
-    std::uint64_t bits = 0;
-    plan_.uniform(row, draw, bits);
-    return static_cast<std::uint64_t>(static_cast<unsigned __int128>(bits) * mass >> 53);
   }
 
   void write_greedy(std::int64_t row, std::int64_t token, const RowMeasure& measure,
@@ -166,7 +118,7 @@ class Sampler {
       plan_.logprob.set(row, k, kNan);
       plan_.raw_logprob.set(row, k, kNan);
     }
-    plan_.lse.set(row, status == RowStatus::empty ? kNegInf : kNan);
+    plan_.lse.set(row, lse_of_failed(status));
     plan_.entropy.set(row, kNan);
     plan_.row_status.set_integer(row, 0, static_cast<int>(status));
   }

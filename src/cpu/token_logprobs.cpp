@@ -3,6 +3,7 @@
 // at those tiles only whose maximum says they must.
 #include "ops/token_logprobs.hpp"
 
+#include "core/results.hpp"
 #include "core/workspace.hpp"
 #include "cpu/cpu.hpp"
 #include "cpu/row.hpp"
@@ -87,7 +88,7 @@ class Scorer {
   void write_failed(std::int64_t row, RowStatus status) const {
     for (std::int64_t k = 0; k < plan_.targets_per_row; ++k)
       write_unscored(row, k, plan_.targets.integer(row, k));
-    plan_.lse.set(row, status == RowStatus::empty ? kNegInf : kNan);
+    plan_.lse.set(row, lse_of_failed(status));
     plan_.entropy.set(row, kNan);
     plan_.argmax.set_integer(row, 0, -1);
     for (std::int64_t k = 0; k < plan_.top_n; ++k) {

@@ -41,6 +41,16 @@ bool parallel_spans(Executor& executor, std::int64_t count, const Body& body) {
   return executor.run(tasks, task, &job);
 }
 
+inline Status executor_failed() {
+  return Status::error(StatusCode::internal, "the executor couldn't run all tasks");
+}
+
+// finish(row, scratch) once per row, for operations that measure nothing.
+template <class Finish>
+Status parallel_rows(const Context& context, std::int64_t rows, const Finish& finish) {
+  return parallel_spans(executor_of(context), rows, finish) ? Status() : executor_failed();
+}
+
 // measure(row, tile, scratch) for every tile, finish(row, scratch) once per row after all of its
 // tiles.
 template <class Measure, class Finish>
@@ -60,8 +70,7 @@ Status visit(const Context& context, std::int64_t rows, std::int64_t tiles, cons
                          }) &&
           parallel_spans(executor, rows, finish);
   }
-  return ran ? Status()
-             : Status::error(StatusCode::internal, "the executor couldn't run all tasks");
+  return ran ? Status() : executor_failed();
 }
 
 }  // namespace logsum::cpu

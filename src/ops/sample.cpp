@@ -6,6 +6,7 @@
 #include "core/workspace.hpp"
 #include "ops/sample.hpp"
 #include "ops/temperature.hpp"
+#include "ops/uniforms.hpp"
 
 namespace logsum {
 namespace {
@@ -57,17 +58,10 @@ Status make_plan(const SampleArgs& args, SamplePlan& plan) noexcept {
   LOGSUM_RETURN_IF_ERROR(element("entropy", args.entropy, {DType::f32}, 0, true, plan.entropy));
   LOGSUM_RETURN_IF_ERROR(
       element("row_status", args.row_status, {DType::i32}, 0, true, plan.row_status));
-  LOGSUM_RETURN_IF_ERROR(element("u", args.u, {DType::f32, DType::f64}, inner, false, plan.u));
-
+  LOGSUM_RETURN_IF_ERROR(
+      check_uniforms(check, args.u, args.seed, args.offset, rows, leading, inner, plan.uniforms));
   LOGSUM_RETURN_IF_ERROR(check_temperature(check, args.temperature, rows, leading,
                                            ZeroTemperature::is_greedy, plan.temperature));
-  plan.seed.value = args.seed.value;
-  plan.offset.value = args.offset.value;
-  LOGSUM_RETURN_IF_ERROR(
-      check.per_row({"seed", args.seed.tensor}, rows, leading, {DType::i64}, plan.seed.tensor));
-  LOGSUM_RETURN_IF_ERROR(check.per_row({"offset", args.offset.tensor}, rows, leading, {DType::i64},
-                                       plan.offset.tensor));
-
   return check.no_overlap({{"token", args.token},
                            {"logprob", args.logprob},
                            {"raw_logprob", args.raw_logprob},

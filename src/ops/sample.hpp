@@ -2,8 +2,7 @@
 // sample after validation.
 #pragma once
 
-#include "core/rows.hpp"
-#include "logsum/rng.hpp"
+#include "core/results.hpp"
 
 namespace logsum {
 
@@ -15,23 +14,9 @@ struct SamplePlan {
   ElementsView token, logprob, raw_logprob;  // [rows, draws]
   ElementsView lse, entropy, row_status;     // [rows]
   PerRowView<float> temperature;
-  ElementsView u;  // [rows, draws]
-  PerRowView<std::uint64_t> seed, offset;
+  Uniforms uniforms;
 
   std::int64_t logits_row(std::int64_t row) const { return indices ? indices.integer(row) : row; }
-
-  // The draw's uniform as 53 bits; false if the caller's u is outside [0, 1).
-  bool uniform(std::int64_t row, std::int64_t draw, std::uint64_t& bits) const {
-    if (!u) {
-      bits =
-          uniform_bits(seed(row), offset(row), static_cast<std::uint32_t>(draw), RngStream::sample);
-      return true;
-    }
-    const double value = u.real(row, draw);
-    if (!(value >= 0.0 && value < 1.0)) return false;
-    bits = static_cast<std::uint64_t>(value * 0x1p53);
-    return true;
-  }
 };
 
 }  // namespace logsum

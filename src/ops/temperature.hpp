@@ -18,7 +18,7 @@ inline Status check_temperature(const Checker& check, const PerRow<float>& tempe
                          view.tensor);
   if (is_valid_temperature(temperature.value)) return {};
   if (zero == ZeroTemperature::is_greedy && temperature.value == 0.0f) return {};
-  return check.invalid("temperature is %g, must be in [2^-126, 2^126]%s",
+  return check.invalid("temperature is %g, must be in [2^-64, 2^64]%s",
                        static_cast<double>(temperature.value),
                        zero == ZeroTemperature::is_greedy ? ", or 0 for argmax" : "");
 }

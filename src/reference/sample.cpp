@@ -30,7 +30,7 @@ void sample_row(const SamplePlan& plan, std::int64_t row) {
   bool parameters_hold =
       (greedy || is_valid_temperature(t)) && source >= 0 && source < plan.logits.rows;
   std::uint64_t bits = 0;
-  for (std::int64_t k = 0; k < plan.draws; ++k) parameters_hold &= plan.uniform(row, k, bits);
+  parameters_hold = parameters_hold && plan.uniforms.hold(row, plan.draws);
 
   const std::vector<double> z =
       parameters_hold ? read_row(plan.logits, source) : std::vector<double>{kNan};
@@ -40,7 +40,7 @@ void sample_row(const SamplePlan& plan, std::int64_t row) {
   for (std::int64_t k = 0; k < plan.draws; ++k) {
     std::int64_t token = -1;
     if (ok) {
-      plan.uniform(row, k, bits);
+      plan.uniforms.bits(row, k, bits);
       token = greedy ? p.argmax : invert_cdf(z, p, static_cast<double>(bits) * 0x1p-53);
     }
     const double chosen = ok ? z[static_cast<std::size_t>(token)] : kNan;

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// measure, merge and draw on the CPU: the steps of token_logprobs and sample, one call each.
+#include "ops/shards.hpp"
+
+#include "cpu/cpu.hpp"
+#include "cpu/row.hpp"
+#include "cpu/tile_cdf.hpp"
+#include "cpu/visit.hpp"
+
+namespace logsum::cpu {
+namespace {
+
+// Looks up the argmax in the one record that can win the row: the first with the shard's maximum.
+void find_argmax(const Kernels& kernels, const Row& row, TileRecord* records,
+                 TileScratch& scratch) {
+  TileRecord* const best =
+      std::max_element(records, records + row.tiles(),
+                       [](const TileRecord& a, const TileRecord& b) { return a.max < b.max; });
+  if (best->max > kNegInf)
+    best->argmax = kernels.find(row.load(best - records, scratch), best->max);
+}
+
+float target_logit(const MeasurePlan& plan, const Row& logits, std::int64_t row) {
+  const std::int64_t column = plan.targets.integer(row) - plan.vocab_start;
+  return column >= 0 && column < plan.logits.columns ? logits.value(column) : kNegInf;
+}
+
+class Merger {
+ public:
+  explicit Merger(const MergePlan& plan) : plan_(plan) {}
+
+  void row(std::int64_t row) const {
+    const auto tiles = static_cast<std::size_t>(plan_.tiles);
+    std::vector<TileRecord> records;
+    records.reserve(tiles);
+    for (const StructRows<TileRecord>& shard : plan_.shards)
+      records.insert(records.end(), shard.row(row), shard.row(row) + shard.count);
+    const RowMeasure measure = join(records.data(), plan_.tiles, plan_.columns);
+
+    const float t = plan_.temperature(row);
+    const bool greedy = t == 0.0f;
+    RowStatus status = status_of(measure);
+    if (!(greedy || is_valid_temperature(t)) || !plan_.uniforms.hold(row, plan_.choices.count))
+      status = RowStatus::bad_parameter;
+    const bool ok = status == RowStatus::ok;
+
+    const Temperature temperature(ok && !greedy ? t : 1.0f);
+    const RowNorm norm = ok ? RowNorm(measure, temperature) : RowNorm();
+    write_score(row, ok, norm, status);
+    const float lse = greedy ? measure.max : row_lse(measure, norm, temperature);
+    plan_.lse.set(row, ok ? lse : lse_of_failed(status));
+    plan_.entropy.set(row, ok ? (greedy ? 0.0f : row_entropy(measure, norm, temperature)) : kNan);
+    plan_.max.set(row, ok ? measure.max : kNan);
+    const std::int64_t in_tile =
+        ok ? records[static_cast<std::size_t>(measure.max_tile)].argmax : -1;
+    plan_.argmax.set_integer(row, 0, ok ? measure.max_tile * kTile + in_tile : -1);
+    plan_.row_status.set_integer(row, 0, static_cast<int>(status));
+
+    if (plan_.choices.count == 0) return;
+    std::vector<std::uint64_t> above(tiles);
+    const TileChooser chooser(records.data(), plan_.tiles, measure, above.data());
+    for (std::int64_t k = 0; k < plan_.choices.count; ++k) {
+      DrawChoice choice;
+      choice.half_max = norm.half_max;
+      choice.two_over_t = norm.two_over_t;
+      choice.log_ratio = norm.log_ratio;
+      if (ok && greedy) {
+        choice.tile = measure.max_tile;
+        choice.share = -1;
+        choice.column = static_cast<std::int32_t>(in_tile);
+      } else if (ok) {
+        std::uint64_t bits = 0;
+        plan_.uniforms.bits(row, k, bits);
+        const TileChooser::Choice chosen = chooser.choose(bits);
+        choice.tile = chosen.tile;
+        choice.share = chosen.share;
+      }
+      plan_.choices.row(row)[k] = choice;
+    }
+  }
+
+ private:
+  // May turn `status` into the target's.
+  void write_score(std::int64_t row, bool ok, const RowNorm& norm, RowStatus& status) const {
+    if (!plan_.targets) return;
+    const std::int64_t target = plan_.targets.integer(row);
+    float logprob = kNan;
+    if (target == plan_.ignore_index) {
+      logprob = 0;
+      status = RowStatus::ignored;
+    } else if (target < 0 || target >= plan_.columns) {
+      if (ok) status = RowStatus::bad_target;
+    } else if (ok) {
+      float z = kNegInf;
+      for (const ElementsView& logits : plan_.target_logits)
+        z = std::max(z, static_cast<float>(logits.real(row)));
+      logprob = norm.logprob(z);
+    }
+    plan_.logprobs.set(row, logprob);
+  }
+
+  const MergePlan& plan_;
+};
+
+void draw_row(const DrawPlan& plan, const Kernels& kernels, std::int64_t row,
+              TileScratch& scratch) {
+  const Row logits(kernels, plan.logits, row);
+  const float t = plan.temperature(row);
+  TileCdf cdf;
+  Tile loaded;
+  std::int64_t built = -1;
+  for (std::int64_t k = 0; k < plan.choices.count; ++k) {
+    const DrawChoice& choice = plan.choices.row(row)[k];
+    const std::int64_t tile = choice.tile - plan.vocab_start / kTile;
+    if (choice.tile < 0 || tile < 0 || tile >= logits.tiles()) {
+      plan.token.set_integer(row, k, -1);
+      plan.logprob.set(row, k, kNegInf);
+      plan.token_logit.set(row, k, kNegInf);
+      continue;
+    }
+    if (tile != built) {
+      loaded = logits.load(tile, scratch);
+      if (t != 0.0f) cdf.build(kernels, loaded, Temperature(t));
+      built = tile;
+    }
+    const int column = choice.share < 0 ? choice.column : cdf.find(choice.share);
+    const RowNorm norm(choice.half_max, choice.two_over_t, choice.log_ratio);
+    plan.token.set_integer(row, k, choice.tile * kTile + column);
+    plan.logprob.set(row, k, choice.share < 0 ? 0.0f : norm.logprob(loaded.z[column]));
+    plan.token_logit.set(row, k, loaded.z[column]);
+  }
+}
+
+}  // namespace
+
+Status measure(const MeasurePlan& plan, const Context& context) {
+  const Kernels& kernels = *kernels_for(context.simd);
+  return visit(
+      context, plan.logits.rows, plan.records.count,
+      [&](std::int64_t row, std::int64_t tile, TileScratch& scratch) {
+        const float t = plan.temperature(row);
+        TileRecord record;
+        if (is_valid_temperature(t))
+          record = kernels.measure(Row(kernels, plan.logits, row).load(tile, scratch),
+                                   Temperature(t), plan.moment);
+        plan.records.row(row)[tile] = record;
+      },
+      [&](std::int64_t row, TileScratch& scratch) {
+        const Row logits(kernels, plan.logits, row);
+        find_argmax(kernels, logits, plan.records.row(row), scratch);
+        if (plan.targets) plan.target_logits.set(row, target_logit(plan, logits, row));
+      });
+}
+
+Status merge(const MergePlan& plan, const Context& context) {
+  const Merger merger(plan);
+  return parallel_rows(context, plan.rows,
+                       [&](std::int64_t row, TileScratch&) { merger.row(row); });
+}
+
+Status draw(const DrawPlan& plan, const Context& context) {
+  const Kernels& kernels = *kernels_for(context.simd);
+  return parallel_rows(context, plan.logits.rows, [&](std::int64_t row, TileScratch& scratch) {
+    draw_row(plan, kernels, row, scratch);
+  });
+}
+
+}  // namespace logsum::cpu

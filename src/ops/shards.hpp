@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// measure, merge and draw after validation, and the checks on what they pass to one another.
+#pragma once
+
+#include <vector>
+
+#include "core/check.hpp"
+#include "core/results.hpp"
+
+namespace logsum {
+
+// Rows of TileRecord or DrawChoice in a u8 tensor [..., count, sizeof(T)].
+template <class T>
+struct StructRows {
+  std::byte* data = nullptr;
+  RowIndex index;
+  std::int64_t count = 0;
+
+  T* row(std::int64_t i) const { return reinterpret_cast<T*>(data + index.offset(i)); }
+};
+
+template <class T>
+Status check_structs(const Checker& check, const Argument& argument, const Argument& reference,
+                     int leading, std::int64_t count, bool output, StructRows<T>& view) noexcept {
+  const Tensor& t = argument.tensor;
+  LOGSUM_RETURN_IF_ERROR(check.tensor(argument));
+  LOGSUM_RETURN_IF_ERROR(check.dtype(argument, {DType::u8}));
+  if (t.rank != leading + 2 || t.dim(-1) != static_cast<std::int64_t>(sizeof(T)) ||
+      (count >= 0 && t.dim(-2) != count))
+    return check.invalid("%s has shape %s, must be %s's leading dimensions and [%lld, %zu]",
+                         argument.name, describe_shape(t).s, reference.name,
+                         static_cast<long long>(count), sizeof(T));
+  Tensor rows = t;
+  rows.rank = leading;
+  LOGSUM_RETURN_IF_ERROR(check.shape({argument.name, rows}, reference, leading, 0));
+  bool aligned = reinterpret_cast<std::uintptr_t>(t.data) % alignof(T) == 0;
+  for (int i = 0; i < leading; ++i) {
+    aligned &= t.shape[i] <= 1 || t.strides[i] % static_cast<std::int64_t>(alignof(T)) == 0;
+    if (output && t.shape[i] > 1 && t.strides[i] == 0)
+      return check.invalid("%s is written and has stride 0 in dimension %d", argument.name, i);
+  }
+  const bool packed =
+      t.strides[t.rank - 1] == 1 &&
+      (t.dim(-2) <= 1 || t.strides[t.rank - 2] == static_cast<std::int64_t>(sizeof(T)));
+  if (!packed || !aligned)
+    return check.invalid(
+        "%s must be contiguous in its last two dimensions and aligned to %zu bytes", argument.name,
+        alignof(T));
+  view.data = static_cast<std::byte*>(t.data);
+  view.index = RowIndex(t, leading);
+  view.count = t.dim(-2);
+  return {};
+}
+
+// The columns of the whole row that a shard holds.
+inline Status check_vocab_start(const Checker& check, std::int64_t vocab_start) noexcept {
+  if (vocab_start >= 0 && vocab_start % kTile == 0 && vocab_start < INT32_MAX) return {};
+  return check.invalid("vocab_start is %lld, must be a multiple of %d in [0, 2^31)",
+                       static_cast<long long>(vocab_start), kTile);
+}
+
+struct MeasurePlan {
+  RowsView logits;
+  StructRows<TileRecord> records;
+  ElementsView targets, target_logits;
+  PerRowView<float> temperature;
+  std::int64_t vocab_start = 0;
+  bool moment = true;
+};
+
+struct MergePlan {
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;
+  std::int64_t tiles = 0;
+  std::vector<StructRows<TileRecord>> shards;
+  ElementsView targets, logprobs;
+  std::vector<ElementsView> target_logits;
+  std::int64_t ignore_index = 0;
+  ElementsView lse, entropy, max, argmax, row_status;
+  StructRows<DrawChoice> choices;
+  Uniforms uniforms;
+  PerRowView<float> temperature;
+};
+
+struct DrawPlan {
+  RowsView logits;
+  StructRows<DrawChoice> choices;
+  ElementsView token, logprob, token_logit;
+  PerRowView<float> temperature;
+  std::int64_t vocab_start = 0;
+};
+
+}  // namespace logsum
