@@ -8,7 +8,7 @@
 #include <span>
 
 #include "logsum/executor.hpp"
-#include "logsum/export.hpp"
+#include "logsum/export.h"
 #include "logsum/tensor.hpp"
 
 namespace logsum {

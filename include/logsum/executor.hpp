@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "logsum/export.hpp"
+#include "logsum/export.h"
 
 namespace logsum {
 

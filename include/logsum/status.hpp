@@ -4,7 +4,7 @@
 // be made.
 #pragma once
 
-#include "logsum/export.hpp"
+#include "logsum/export.h"
 
 #if defined(__cpp_exceptions)
 #include <stdexcept>

@@ -9,7 +9,7 @@
 #include <type_traits>
 
 #include "logsum/dtype.hpp"
-#include "logsum/export.hpp"
+#include "logsum/export.h"
 
 namespace logsum {
 

@@ -1,6 +1,7 @@
-// SPDX-License-Identifier: Apache-2.0
-// Symbol visibility: the library is built with everything hidden but what carries LOGSUM_API.
-#pragma once
+/* SPDX-License-Identifier: Apache-2.0
+   Symbol visibility: the library is built with everything hidden but what carries LOGSUM_API. */
+#ifndef LOGSUM_EXPORT_H_
+#define LOGSUM_EXPORT_H_
 
 #if defined(LOGSUM_STATIC) || !defined(__GNUC__)
 #define LOGSUM_API
@@ -13,4 +14,6 @@
   __attribute__((format(printf, format_index, first_argument)))
 #else
 #define LOGSUM_PRINTF_FORMAT(format_index, first_argument)
+#endif
+
 #endif

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * logsum's C API (C99). Each function is the C++ function of the same name
+ * (include/logsum/<name>.hpp has its contract: shapes, dtypes, error bounds, special values); each
+ * struct has the same fields.
+ *
+ * Start every struct from its _defaults() function: it sets struct_size, which lets fields be
+ * appended later, and the defaults. A zeroed logsum_tensor is an absent argument. Nothing throws,
+ * prints or aborts.
+ */
+#ifndef LOGSUM_LOGSUM_H_
+#define LOGSUM_LOGSUM_H_
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "logsum/export.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum logsum_code {
+  LOGSUM_OK = 0,
+  LOGSUM_INVALID_ARGUMENT = 1,
+  LOGSUM_UNSUPPORTED = 2,
+  LOGSUM_OUT_OF_MEMORY = 3,
+  LOGSUM_INTERNAL = 4
+} logsum_code;
+
+/* The message names the argument, what it was and what is allowed; empty when ok. */
+typedef struct logsum_status {
+  logsum_code code;
+  char message[300];
+} logsum_status;
+
+typedef enum logsum_dtype {
+  LOGSUM_F32 = 0,
+  LOGSUM_F16 = 1,
+  LOGSUM_BF16 = 2,
+  LOGSUM_F64 = 3,
+  LOGSUM_I32 = 4,
+  LOGSUM_I64 = 5,
+  LOGSUM_U8 = 6,
+  LOGSUM_BOOL = 7
+} logsum_dtype;
+
+/* Per-row status: values of row_status outputs. */
+typedef enum logsum_row_status {
+  LOGSUM_ROW_OK = 0,
+  LOGSUM_ROW_IGNORED = 1,
+  LOGSUM_ROW_EMPTY = 2,
+  LOGSUM_ROW_NAN = 3,
+  LOGSUM_ROW_POS_INF = 4,
+  LOGSUM_ROW_BAD_TARGET = 5,
+  LOGSUM_ROW_BAD_PARAMETER = 6
+} logsum_row_status;
+
+#define LOGSUM_MAX_RANK 8
+#define LOGSUM_TILE_COLUMNS 4096
+#define LOGSUM_TILE_RECORD_BYTES 24
+#define LOGSUM_DRAW_CHOICE_BYTES 32
+
+/* A view: owns nothing. device_type is DLPack's (1: CPU; 0 counts as CPU). Strides are in elements.
+ */
+typedef struct logsum_tensor {
+  void* data;
+  int32_t dtype; /* logsum_dtype */
+  int32_t device_type;
+  int32_t device_index;
+  int32_t rank;
+  int64_t shape[LOGSUM_MAX_RANK];
+  int64_t strides[LOGSUM_MAX_RANK];
+} logsum_tensor;
+
+/* Row-major and contiguous; rank in [0, LOGSUM_MAX_RANK]. */
+LOGSUM_API logsum_tensor logsum_tensor_contiguous(void* data, logsum_dtype dtype, int32_t rank,
+                                                  const int64_t* shape);
+
+/* One value for all rows, or a tensor with one per row. */
+typedef struct logsum_param_f32 {
+  float value;
+  logsum_tensor tensor;
+} logsum_param_f32;
+
+typedef struct logsum_param_u64 {
+  uint64_t value;
+  logsum_tensor tensor;
+} logsum_param_u64;
+
+typedef enum logsum_backend {
+  LOGSUM_BACKEND_AUTOMATIC = 0,
+  LOGSUM_BACKEND_REFERENCE = 1,
+  LOGSUM_BACKEND_CPU = 2
+} logsum_backend;
+
+typedef enum logsum_simd_target {
+  LOGSUM_SIMD_AUTOMATIC = 0,
+  LOGSUM_SIMD_AVX512 = 1,
+  LOGSUM_SIMD_AVX2 = 2,
+  LOGSUM_SIMD_NEON = 3,
+  LOGSUM_SIMD_PORTABLE = 4
+} logsum_simd_target;
+
+typedef void (*logsum_task)(void* argument, int64_t i);
+
+/* The host's thread pool: run calls task(argument, i) once for each i in [0, tasks) and returns
+ * when all have returned, with 0 if they were all run. */
+typedef struct logsum_executor {
+  void* self;
+  int (*concurrency)(void* self);
+  int (*run)(void* self, int64_t tasks, logsum_task task, void* argument);
+} logsum_executor;
+
+/* How a call runs. A null logsum_context* means all defaults. */
+typedef struct logsum_context {
+  size_t struct_size;
+  void* workspace; /* null: allocated for the length of the call */
+  size_t workspace_size;
+  const logsum_executor* executor; /* null: oneTBB */
+  int32_t backend;                 /* logsum_backend */
+  int32_t simd;                    /* logsum_simd_target */
+} logsum_context;
+
+static inline logsum_context logsum_context_defaults(void) {
+  logsum_context value;
+  memset(&value, 0, sizeof value);
+  value.struct_size = sizeof value;
+  return value;
+}
+
+/* "0.1.0" */
+LOGSUM_API const char* logsum_version(void);
+
+typedef struct logsum_token_logprobs_args {
+  size_t struct_size;
+  logsum_param_f32 temperature;
+  int64_t ignore_index;
+  int64_t vocab_size;
+  logsum_tensor logits, targets, logprobs;
+  logsum_tensor lse, entropy, argmax, rank, top_ids, top_logprobs, row_status;
+} logsum_token_logprobs_args;
+
+static inline logsum_token_logprobs_args logsum_token_logprobs_args_defaults(void) {
+  logsum_token_logprobs_args value;
+  memset(&value, 0, sizeof value);
+  value.struct_size = sizeof value;
+  value.temperature.value = 1.0f;
+  value.ignore_index = -100;
+  return value;
+}
+
+LOGSUM_API logsum_status logsum_token_logprobs(const logsum_token_logprobs_args* args,
+                                               const logsum_context* context);
+LOGSUM_API size_t logsum_token_logprobs_workspace_size(const logsum_token_logprobs_args* args);
+
+typedef struct logsum_sample_args {
+  size_t struct_size;
+  logsum_param_f32 temperature;
+  logsum_param_u64 seed, offset;
+  int64_t draws;
+  int64_t vocab_size;
+  logsum_tensor logits, indices, u;
+  logsum_tensor token, logprob, raw_logprob;
+  logsum_tensor lse, entropy, row_status;
+} logsum_sample_args;
+
+static inline logsum_sample_args logsum_sample_args_defaults(void) {
+  logsum_sample_args value;
+  memset(&value, 0, sizeof value);
+  value.struct_size = sizeof value;
+  value.temperature.value = 1.0f;
+  value.draws = 1;
+  return value;
+}
+
+LOGSUM_API logsum_status logsum_sample(const logsum_sample_args* args,
+                                       const logsum_context* context);
+LOGSUM_API size_t logsum_sample_workspace_size(const logsum_sample_args* args);
+
+typedef struct logsum_measure_args {
+  size_t struct_size;
+  logsum_param_f32 temperature;
+  int64_t vocab_start;
+  int64_t vocab_size;
+  int32_t moment;
+  logsum_tensor logits, records, targets, target_logits;
+} logsum_measure_args;
+
+static inline logsum_measure_args logsum_measure_args_defaults(void) {
+  logsum_measure_args value;
+  memset(&value, 0, sizeof value);
+  value.struct_size = sizeof value;
+  value.temperature.value = 1.0f;
+  value.moment = 1;
+  return value;
+}
+
+LOGSUM_API logsum_status logsum_measure(const logsum_measure_args* args,
+                                        const logsum_context* context);
+
+typedef struct logsum_merge_args {
+  size_t struct_size;
+  logsum_param_f32 temperature;
+  logsum_param_u64 seed, offset;
+  int64_t draws;
+  int64_t vocab_size;
+  int64_t ignore_index;
+  const logsum_tensor* shards; /* shard_count of them */
+  size_t shard_count;
+  const logsum_tensor* target_logits; /* target_logits_count of them */
+  size_t target_logits_count;
+  logsum_tensor targets, logprobs;
+  logsum_tensor lse, entropy, max, argmax, row_status;
+  logsum_tensor choices, u;
+} logsum_merge_args;
+
+static inline logsum_merge_args logsum_merge_args_defaults(void) {
+  logsum_merge_args value;
+  memset(&value, 0, sizeof value);
+  value.struct_size = sizeof value;
+  value.temperature.value = 1.0f;
+  value.draws = 1;
+  value.ignore_index = -100;
+  return value;
+}
+
+LOGSUM_API logsum_status logsum_merge(const logsum_merge_args* args, const logsum_context* context);
+
+typedef struct logsum_draw_args {
+  size_t struct_size;
+  logsum_param_f32 temperature;
+  int64_t vocab_start;
+  int64_t vocab_size;
+  logsum_tensor logits, choices, token, logprob, token_logit;
+} logsum_draw_args;
+
+static inline logsum_draw_args logsum_draw_args_defaults(void) {
+  logsum_draw_args value;
+  memset(&value, 0, sizeof value);
+  value.struct_size = sizeof value;
+  value.temperature.value = 1.0f;
+  return value;
+}
+
+LOGSUM_API logsum_status logsum_draw(const logsum_draw_args* args, const logsum_context* context);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

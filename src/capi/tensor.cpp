@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "capi/convert.hpp"
+#include "logsum/version.h"
+
+extern "C" {
+
+const char* logsum_version(void) { return LOGSUM_VERSION; }
+
+logsum_tensor logsum_tensor_contiguous(void* data, logsum_dtype dtype, int32_t rank,
+                                       const int64_t* shape) {
+  logsum_tensor t{};
+  t.data = data;
+  t.dtype = dtype;
+  t.device_type = static_cast<int32_t>(logsum::DeviceType::cpu);
+  t.rank = rank;
+  int64_t stride = 1;
+  for (int i = std::min(rank, LOGSUM_MAX_RANK) - 1; i >= 0; --i) {
+    t.shape[i] = shape[i];
+    t.strides[i] = stride;
+    stride *= shape[i];
+  }
+  return t;
+}
+
+}  // extern "C"

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Formatting, spelling, line lengths, licence headers, shell scripts, and the set of files of each operation.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mapfile -t code < <(git ls-files '*.cpp' '*.hpp' '*.h' '*.c' ':!tests/install/*')
+clang-format-14 --dry-run --Werror "${code[@]}"
+mapfile -t text < <(git ls-files '*.cpp' '*.hpp' '*.h' '*.c' '*.py' '*.sh' '*.md' '*.txt' '*.cmake')
+codespell --ignore-words-list=ro,te,nd "${text[@]}"
+shellcheck demo test .ci/run tools/*.sh tests/install/run.sh
+python3 tools/check_tree.py
