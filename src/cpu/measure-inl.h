@@ -13,7 +13,7 @@
 #define LOGSUM_CPU_MEASURE_INL_H_
 #endif
 
-#include <hwy/cache_control.h>
+#include <algorithm>
 
 #include "cpu/far_chunk.hpp"
 #include "cpu/simd-inl.h"
@@ -59,82 +59,97 @@ struct ChunkMath {
   HWY_INLINE V below_reference(V z) const { return negated_fma(z, c, reference); }
 };
 
-// Joining a chunk's lanes into the tile's: one of the two is multiplied by 2^-d first.
+// Joining a chunk's lanes into the tile's: the side with the lower reference is multiplied by 2^-d
+// first; where the chunk raises the tile's reference, that is the tile's.
 struct Join {
-  bool raises;   // the chunk's reference is above the tile's: the tile's lanes are scaled, else the
-                 // chunk's
-  float factor;  // 2^-d, or 0 where the scaled side is dropped
+  float factor;    // 2^-d, or 0 where the lower side is dropped
   float distance;  // d; 0 where dropped
 };
 
-template <bool kMoment>
-HWY_INLINE void join_lanes(const Join& join, V s, V e, float* sums, float* moments) {
+template <bool kMoment, bool kRaises>
+HWY_INLINE void join_lanes(V factor, V distance, V s, V e, float* sums, float* moments) {
   const F32 d;
-  const V factor = hn::Set(d, join.factor);
-  const V distance = hn::Set(d, join.distance);
   const V a = hn::Load(d, sums);
-  hn::Store(join.raises ? fma(a, factor, s) : fma(s, factor, a), d, sums);
+  hn::Store(kRaises ? fma(a, factor, s) : fma(s, factor, a), d, sums);
   if constexpr (kMoment) {
     const V b = hn::Load(d, moments);
-    hn::Store(
-        join.raises ? fma(fma(distance, a, b), factor, e) : fma(fma(distance, s, e), factor, b), d,
-        moments);
+    hn::Store(kRaises ? fma(fma(distance, a, b), factor, e) : fma(fma(distance, s, e), factor, b),
+              d, moments);
   }
 }
 
 // Adds a chunk to the tile's lanes. kPartial: only the first `columns` count; the rest is readable.
-template <bool kMoment, bool kPartial>
-HWY_INLINE void add_chunk(const float* HWY_RESTRICT z, int columns, const char* ahead,
-                          int ahead_per_lane, const ChunkMath& math, const Join& join,
-                          float* HWY_RESTRICT sums, float* HWY_RESTRICT moments) {
+template <bool kMoment, bool kPartial, bool kRaises>
+HWY_NOINLINE void add_chunk(const float* HWY_RESTRICT z, int columns, const char* ahead,
+                            int ahead_per_lane, const ChunkReference& reference,
+                            const Temperature& temperature, const Join& join,
+                            float* HWY_RESTRICT sums, float* HWY_RESTRICT moments) {
+  // Made here, not passed: a local stays in registers, what the stores below might alias doesn't.
+  const ChunkMath math(temperature, static_cast<float>(reference.n), reference.lo);
   const F32 d;
   const int step = static_cast<int>(hn::Lanes(d));
+  constexpr int kAtOnce = 2;
+  const V factor = hn::Set(d, join.factor);
+  const V distance = hn::Set(d, join.distance);
   for (int lane = 0; lane < kLanes; lane += step) {
     for (int byte = 0; byte < step * ahead_per_lane; byte += 64)
       __builtin_prefetch(ahead + lane * ahead_per_lane + byte, 0, 2);
-    V clamped[kChunkRows], p[kChunkRows], scale[kChunkRows];
-    for (int row = 0; row < kChunkRows; ++row)
-      clamped[row] = math.clamp(hn::LoadU(d, z + row * kLanes + lane));
-    math.weights<kChunkRows>(clamped, p, scale);
-    if constexpr (kPartial) {
-      for (int row = 0; row < kChunkRows; ++row) {
-        const int left = HWY_MAX(0, columns - (row * kLanes + lane));
-        scale[row] = hn::IfThenElseZero(hn::FirstN(d, static_cast<std::size_t>(left)), scale[row]);
-      }
-    }
-    V s = hn::Mul(p[0], scale[0]);
+    V s = hn::Zero(d);
     V e = hn::Zero(d);
-    if constexpr (kMoment) {
-      e = hn::Mul(s, math.below_reference(clamped[0]));
-      for (int row = 1; row < kChunkRows; ++row) {
-        const V w = hn::Mul(p[row], scale[row]);
-        s = hn::Add(s, w);
-        e = fma(w, math.below_reference(clamped[row]), e);
+    for (int row = 0; row < kChunkRows; row += kAtOnce) {
+      V clamped[kAtOnce], p[kAtOnce], scale[kAtOnce];
+      for (int k = 0; k < kAtOnce; ++k)
+        clamped[k] = math.clamp(hn::LoadU(d, z + (row + k) * kLanes + lane));
+      math.weights<kAtOnce>(clamped, p, scale);
+      for (int k = 0; k < kAtOnce; ++k) {
+        if constexpr (kPartial) {
+          const int left = HWY_MAX(0, columns - ((row + k) * kLanes + lane));
+          scale[k] = hn::IfThenElseZero(hn::FirstN(d, static_cast<std::size_t>(left)), scale[k]);
+        }
+        if constexpr (kMoment) {
+          const V w = hn::Mul(p[k], scale[k]);
+          s = hn::Add(s, w);
+          e = fma(w, math.below_reference(clamped[k]), e);
+        } else {
+          s = fma(p[k], scale[k], s);
+        }
       }
-    } else {
-      for (int row = 1; row < kChunkRows; ++row) s = fma(p[row], scale[row], s);
     }
-    join_lanes<kMoment>(join, s, e, sums + lane, moments + lane);
+    join_lanes<kMoment, kRaises>(factor, distance, s, e, sums + lane, moments + lane);
   }
 }
 
 // A far chunk's lanes were computed by the scalar code.
-template <bool kMoment>
+template <bool kMoment, bool kRaises>
 HWY_INLINE void add_far_chunk(const FarLanes& far, const Join& join, float* sums, float* moments) {
   const F32 d;
   const int step = static_cast<int>(hn::Lanes(d));
   for (int lane = 0; lane < kLanes; lane += step)
-    join_lanes<kMoment>(join, hn::LoadU(d, far.sum + lane), hn::LoadU(d, far.moment + lane),
-                        sums + lane, moments + lane);
+    join_lanes<kMoment, kRaises>(hn::Set(d, join.factor), hn::Set(d, join.distance),
+                                 hn::Load(d, far.sum + lane), hn::Load(d, far.moment + lane),
+                                 sums + lane, moments + lane);
+}
+
+// out[i] = in[2i] + in[2i + 1]
+HWY_INLINE void add_neighbours(const float* HWY_RESTRICT in, int count, float* HWY_RESTRICT out) {
+  const F32 d;
+  const int step = static_cast<int>(hn::Lanes(d));
+  for (int i = 0; i < count; i += step) {
+    V even, odd;
+    hn::LoadInterleaved2(d, in + 2 * i, even, odd);
+    hn::Store(hn::Add(even, odd), d, out + i);
+  }
 }
 
 // Neighbours first, three times; then halves.
 HWY_INLINE float fold(float* lanes) {
-  for (int count = kLanes / 2; count >= 32; count /= 2)
-    for (int i = 0; i < count; ++i) lanes[i] = lanes[2 * i] + lanes[2 * i + 1];
-  for (int count = 16; count >= 1; count /= 2)
-    for (int i = 0; i < count; ++i) lanes[i] = lanes[i] + lanes[i + count];
-  return lanes[0];
+  alignas(64) float half[kLanes / 2];
+  add_neighbours(lanes, kLanes / 2, half);
+  add_neighbours(half, kLanes / 4, lanes);
+  add_neighbours(lanes, kLanes / 8, half);
+  for (int count = kLanes / 16; count >= 1; count /= 2)
+    for (int i = 0; i < count; ++i) half[i] += half[i + count];
+  return half[0];
 }
 
 // Of a whole chunk; what lies behind a row's last column is −∞.
@@ -147,49 +162,48 @@ HWY_INLINE bool all_negative_infinity(const float* z) {
   return hn::AllTrue(d, all);
 }
 
+template <bool kMoment, bool kRaises>
+HWY_INLINE void add(const Tile& tile, int chunk, const ChunkReference& reference,
+                    const Temperature& temperature, const Join& join, float* sums, float* moments) {
+  const float* z = tile.z + chunk * kChunk;
+  const int columns = HWY_MIN(tile.columns - chunk * kChunk, kChunk);
+  if (reference.is_far) {
+    add_far_chunk<kMoment, kRaises>(far_lanes(z, columns, reference.n, temperature), join, sums,
+                                    moments);
+    return;
+  }
+  const char* ahead = tile.ahead + chunk * kLanes * tile.ahead_per_lane;
+  const auto near =
+      columns == kChunk ? &add_chunk<kMoment, false, kRaises> : &add_chunk<kMoment, true, kRaises>;
+  near(z, columns, ahead, tile.ahead_per_lane, reference, temperature, join, sums, moments);
+}
+
 template <bool kMoment>
 HWY_INLINE TileRecord measure_as(const Tile& tile, const Temperature& temperature) {
   alignas(64) float sums[kLanes] = {};
-  alignas(64) float moments[kLanes] = {};
+  alignas(64) float moments[kLanes];
+  if (kMoment) std::fill(moments, moments + kLanes, 0.0f);
   TileRecord record;
   bool live = false;
   for (int k = 0; k < kTileChunks && k * kChunk < tile.columns; ++k) {
-    const float* z = tile.z + k * kChunk;
-    const int columns = HWY_MIN(tile.columns - k * kChunk, kChunk);
-    const char* ahead = tile.ahead + k * kLanes * tile.ahead_per_lane;
     const float max = tile.chunk_max[k];
-    if (max == kNegInf) {
-      if (all_negative_infinity(z)) continue;
-      record.sum = kNan;
-      return record;
-    }
-    if (max > record.max) record.max = max;
-    if (max == -kNegInf) {
+    record.max = HWY_MAX(record.max, max);
+    const bool empty = max == kNegInf;
+    if (empty && all_negative_infinity(tile.z + k * kChunk)) continue;
+    if (empty || max == -kNegInf) {
       record.sum = kNan;
       return record;
     }
     const ChunkReference reference(max, temperature);
-    Join join{};
-    if (!live || reference.n > record.n) {
-      const double d = live ? record.n - reference.n : 0.0;
-      join = {true, drop_factor(d), d < -kDrop ? 0.0f : static_cast<float>(-d)};
-      record.n = reference.n;
-      live = true;
-    } else {
-      const double d = reference.n - record.n;
-      join = {false, drop_factor(d), d < -kDrop ? 0.0f : static_cast<float>(-d)};
-    }
-    if (reference.is_far) {
-      const FarLanes far = far_lanes(z, columns, reference.n, temperature);
-      add_far_chunk<kMoment>(far, join, sums, moments);
-    } else {
-      const ChunkMath math(temperature, static_cast<float>(reference.n), reference.lo);
-      if (columns == kChunk)
-        add_chunk<kMoment, false>(z, columns, ahead, tile.ahead_per_lane, math, join, sums,
-                                  moments);
-      else
-        add_chunk<kMoment, true>(z, columns, ahead, tile.ahead_per_lane, math, join, sums, moments);
-    }
+    const bool raises = !live || reference.n > record.n;
+    const double d = live ? std::fabs(reference.n - record.n) : 0.0;
+    const Join join{drop_factor(-d), d > kDrop ? 0.0f : static_cast<float>(d)};
+    if (raises) record.n = reference.n;
+    live = true;
+    if (raises)
+      add<kMoment, true>(tile, k, reference, temperature, join, sums, moments);
+    else
+      add<kMoment, false>(tile, k, reference, temperature, join, sums, moments);
   }
   if (!live) return record;
   record.sum = fold(sums) * 0x1p-101f;
