@@ -27,7 +27,7 @@ constexpr SimdTarget target_id() {
   }
 }
 
-constexpr Kernels kKernels = {target_id(), &load_tile,     &measure_tile,
+constexpr Kernels kKernels = {target_id(), &measure_tiles, &load_tile,   &measure_tile,
                               &find_value, &count_greater, &draw_weights};
 
 }  // namespace logsum::cpu::HWY_NAMESPACE
@@ -69,8 +69,9 @@ const Compiled* compiled(SimdTarget target) {
 }
 
 bool runs_here(const Compiled& entry) {
-  return entry.kernels->id == SimdTarget::portable ||
-         (hwy::SupportedTargets() & entry.hwy_target) != 0;
+  // Asked once: CPUID traps in virtual machines, 70 us a time.
+  static const std::int64_t supported = hwy::SupportedTargets();
+  return entry.kernels->id == SimdTarget::portable || (supported & entry.hwy_target) != 0;
 }
 
 }  // namespace

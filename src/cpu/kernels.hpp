@@ -12,16 +12,11 @@
 
 namespace logsum::cpu {
 
-// A tile of logits as f32, ready to be measured. Room behind `columns` up to a whole chunk is −∞.
+// A tile of logits as f32. Room behind `columns` up to a whole chunk is −∞.
 struct Tile {
   const float* z = nullptr;
   int columns = 0;
   float chunk_max[kTileChunks] = {};  // NaNs left out; −∞ for a chunk without any number
-
-  // What the next load will read, fetched while this tile is measured from L1: without it reading
-  // and computing take turns (2.3 instead of 3.3 G logits/s, f32, Zen 3).
-  const char* ahead = nullptr;
-  int ahead_per_lane = 0;  // bytes per lane and chunk
 };
 
 // Where a tile lives when it can't be used in place.
@@ -34,15 +29,26 @@ inline constexpr int kDrawShift = 38;
 inline constexpr int kDrawBlock = 64;
 inline constexpr int kDrawBlocks = kTile / kDrawBlock;
 
+// What to measure of each tile.
+struct MeasureSpec {
+  const Temperature& temperature;
+  bool moment = false;                  // for the entropy; at the first temperature only
+  const Temperature* second = nullptr;  // optional: once more at another, from the same read
+};
+
 struct Kernels {
   SimdTarget id;
 
-  // transform: `columns` (1 … kTile) logits at `source`, converted to f32. Today that is all a
-  // transform does; masks, biases, penalties and filters join here, before the maxima are taken. A
-  // f32 tile that is whole is left in place; else the result is in `scratch`.
+  // transform and measure: the records, without argmax, of the tiles of `columns` logits at
+  // `source`, where a tile begins. second_records only where a second temperature is given.
+  void (*measure_tiles)(const void* source, DType dtype, std::int64_t columns,
+                        const MeasureSpec& spec, TileRecord* records, TileRecord* second_records);
+
+  // transform alone: `columns` (1 … kTile) logits at `source`. A f32 tile that is whole stays in
+  // place; else the result is in `scratch`.
   Tile (*load)(const void* source, DType dtype, int columns, TileScratch& scratch);
 
-  // measure: the tile's record at a temperature, without argmax; the moment only if asked for.
+  // measure alone, of a loaded tile.
   TileRecord (*measure)(const Tile& tile, const Temperature& temperature, bool moment);
 
   // The first column equal to `value`; −1 if none.

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// measure: Σ 2^(t−n) and Σ 2^(t−n)·(n − t) of a tile, to the bits of docs/design/tile_tree.md.
+// measure: Σ 2^(t−n) and Σ 2^(t−n)·(n − t) of a run of tiles, to the bits of
+// docs/design/tile_tree.md.
 //
-// Per element: clamp, FMA (round), subtract, FMA (fraction), five FMAs (polynomial), shift, FMA
-// (add): 11 instructions, and 3 more for the moment. A chunk's maxima are known before
-// (load-inl.h), so no rescaling happens inside a chunk. A one-pass form that tracks maximum and
-// minimum on the way, and redoes a chunk whose guess failed, executes as many instructions and
-// redoes every chunk at low temperatures.
+// Per logit: clamp, FMA (round), subtract, FMA (fraction), five FMAs (polynomial), shift, FMA
+// (add): 11 instructions, and 3 more for the moment. A chunk's maximum must be known before its
+// weights, so while one chunk is summed (bound by the FMA units) the next is converted and its
+// maximum found (bound by loads): done before the sums instead, this cost 190 of 1030 ns per tile
+// on Zen 3. A one-pass form that guesses the reference and redoes a chunk whose guess failed
+// executes as many instructions and redoes every chunk at low temperatures.
 #if defined(LOGSUM_CPU_MEASURE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LOGSUM_CPU_MEASURE_INL_H_
 #undef LOGSUM_CPU_MEASURE_INL_H_
@@ -15,6 +17,7 @@
 
 #include <algorithm>
 
+#include "cpu/chunk-inl.h"
 #include "cpu/far_chunk.hpp"
 #include "cpu/simd-inl.h"
 
@@ -39,9 +42,8 @@ struct ChunkMath {
   HWY_INLINE V clamp(V z) const { return clamp_below(z, low); }
 
   // The weights of kCount clamped logits: p and the power of two it is multiplied by, apart, so
-  // that an FMA can multiply and add at once. Step by step for all of them: written one after the
-  // other, their dependency chains (40 cycles each) overlap too little to fill the FMA units (Zen
-  // 3: 20 % slower).
+  // that an FMA can multiply and add at once. Step by step for all of them, so that their
+  // dependency chains (40 cycles each) overlap; more than two at once run out of registers on AVX2.
   template <int kCount>
   HWY_INLINE void weights(const V* z, V* p, V* scale) const {
     V rounded[kCount], f[kCount];
@@ -78,22 +80,27 @@ HWY_INLINE void join_lanes(V factor, V distance, V s, V e, float* sums, float* m
   }
 }
 
-// Adds a chunk to the tile's lanes. kPartial: only the first `columns` count; the rest is readable.
-template <bool kMoment, bool kPartial, bool kRaises>
-HWY_NOINLINE void add_chunk(const float* HWY_RESTRICT z, int columns, const char* ahead,
-                            int ahead_per_lane, const ChunkReference& reference,
-                            const Temperature& temperature, const Join& join,
-                            float* HWY_RESTRICT sums, float* HWY_RESTRICT moments) {
-  // Made here, not passed: a local stays in registers, what the stores below might alias doesn't.
-  const ChunkMath math(temperature, static_cast<float>(reference.n), reference.lo);
+// A tile's lanes while its chunks are added.
+struct Lanes {
+  alignas(64) float sums[kLanes];
+  alignas(64) float moments[kLanes];
+};
+
+// Adds a chunk to the lanes. kPartial: only the first `columns` count; the rest is readable. `next`
+// does its own work step by step in between.
+template <bool kMoment, bool kPartial, bool kRaises, class Next>
+HWY_NOINLINE void add_chunk(const float* HWY_RESTRICT z, int columns,
+                            const Temperature& temperature, const ChunkReference& reference,
+                            const Join& join, Lanes& lanes, Next& next) {
   const F32 d;
   const int step = static_cast<int>(hn::Lanes(d));
   constexpr int kAtOnce = 2;
+  // Locals stay in registers; what the stores below might alias doesn't.
+  const ChunkMath math(temperature, static_cast<float>(reference.n), reference.lo);
   const V factor = hn::Set(d, join.factor);
   const V distance = hn::Set(d, join.distance);
+  Next companion = next;
   for (int lane = 0; lane < kLanes; lane += step) {
-    for (int byte = 0; byte < step * ahead_per_lane; byte += 64)
-      __builtin_prefetch(ahead + lane * ahead_per_lane + byte, 0, 2);
     V s = hn::Zero(d);
     V e = hn::Zero(d);
     for (int row = 0; row < kChunkRows; row += kAtOnce) {
@@ -115,19 +122,21 @@ HWY_NOINLINE void add_chunk(const float* HWY_RESTRICT z, int columns, const char
         }
       }
     }
-    join_lanes<kMoment, kRaises>(factor, distance, s, e, sums + lane, moments + lane);
+    companion.step(lane * kChunkRows);
+    join_lanes<kMoment, kRaises>(factor, distance, s, e, lanes.sums + lane, lanes.moments + lane);
   }
+  next = companion;
 }
 
 // A far chunk's lanes were computed by the scalar code.
 template <bool kMoment, bool kRaises>
-HWY_INLINE void add_far_chunk(const FarLanes& far, const Join& join, float* sums, float* moments) {
+HWY_NOINLINE void add_far_chunk(const FarLanes& far, const Join& join, Lanes& lanes) {
   const F32 d;
   const int step = static_cast<int>(hn::Lanes(d));
   for (int lane = 0; lane < kLanes; lane += step)
     join_lanes<kMoment, kRaises>(hn::Set(d, join.factor), hn::Set(d, join.distance),
                                  hn::Load(d, far.sum + lane), hn::Load(d, far.moment + lane),
-                                 sums + lane, moments + lane);
+                                 lanes.sums + lane, lanes.moments + lane);
 }
 
 // out[i] = in[2i] + in[2i + 1]
@@ -152,67 +161,130 @@ HWY_INLINE float fold(float* lanes) {
   return half[0];
 }
 
-// Of a whole chunk; what lies behind a row's last column is −∞.
-HWY_INLINE bool all_negative_infinity(const float* z) {
-  const F32 d;
-  const int step = static_cast<int>(hn::Lanes(d));
-  const V lowest = hn::Set(d, kNegInf);
-  auto all = hn::Eq(lowest, lowest);
-  for (int i = 0; i < kChunk; i += step) all = hn::And(all, hn::Eq(hn::LoadU(d, z + i), lowest));
-  return hn::AllTrue(d, all);
-}
-
-template <bool kMoment, bool kRaises>
-HWY_INLINE void add(const Tile& tile, int chunk, const ChunkReference& reference,
-                    const Temperature& temperature, const Join& join, float* sums, float* moments) {
-  const float* z = tile.z + chunk * kChunk;
-  const int columns = HWY_MIN(tile.columns - chunk * kChunk, kChunk);
-  if (reference.is_far) {
-    add_far_chunk<kMoment, kRaises>(far_lanes(z, columns, reference.n, temperature), join, sums,
-                                    moments);
-    return;
-  }
-  const char* ahead = tile.ahead + chunk * kLanes * tile.ahead_per_lane;
-  const auto near =
-      columns == kChunk ? &add_chunk<kMoment, false, kRaises> : &add_chunk<kMoment, true, kRaises>;
-  near(z, columns, ahead, tile.ahead_per_lane, reference, temperature, join, sums, moments);
-}
-
+// The tile in progress, at one temperature.
 template <bool kMoment>
-HWY_INLINE TileRecord measure_as(const Tile& tile, const Temperature& temperature) {
-  alignas(64) float sums[kLanes] = {};
-  alignas(64) float moments[kLanes];
-  if (kMoment) std::fill(moments, moments + kLanes, 0.0f);
-  TileRecord record;
-  bool live = false;
-  for (int k = 0; k < kTileChunks && k * kChunk < tile.columns; ++k) {
-    const float max = tile.chunk_max[k];
-    record.max = HWY_MAX(record.max, max);
-    const bool empty = max == kNegInf;
-    if (empty && all_negative_infinity(tile.z + k * kChunk)) continue;
-    if (empty || max == -kNegInf) {
-      record.sum = kNan;
-      return record;
-    }
-    const ChunkReference reference(max, temperature);
-    const bool raises = !live || reference.n > record.n;
-    const double d = live ? std::fabs(reference.n - record.n) : 0.0;
+class TileMeasure {
+ public:
+  explicit TileMeasure(const Temperature& temperature) : temperature_(temperature) { begin(); }
+
+  // Adds the tile's next chunk, whose maximum is known. False if nothing had to be summed, so that
+  // `next` hasn't been stepped.
+  template <class Next>
+  bool add(const Chunk& chunk, Next& next) {
+    record_.max = HWY_MAX(record_.max, chunk.max);
+    const bool has_no_number = chunk.max == kNegInf;
+    if (has_no_number && is_all_negative_infinity(chunk)) return false;
+    if (has_no_number || chunk.max == -kNegInf) is_poisoned_ = true;
+    if (is_poisoned_) return false;
+    const ChunkReference reference(chunk.max, temperature_);
+    const bool raises = !is_live_ || reference.n > record_.n;
+    const double d = is_live_ ? std::fabs(reference.n - record_.n) : 0.0;
     const Join join{drop_factor(-d), d > kDrop ? 0.0f : static_cast<float>(d)};
-    if (raises) record.n = reference.n;
-    live = true;
-    if (raises)
-      add<kMoment, true>(tile, k, reference, temperature, join, sums, moments);
-    else
-      add<kMoment, false>(tile, k, reference, temperature, join, sums, moments);
+    if (raises) record_.n = reference.n;
+    is_live_ = true;
+    return raises ? add_as<true>(chunk, reference, join, next)
+                  : add_as<false>(chunk, reference, join, next);
   }
-  if (!live) return record;
-  record.sum = fold(sums) * 0x1p-101f;
-  if constexpr (kMoment) record.moment = fold(moments) * 0x1p-101f;
-  return record;
+
+  // The tile's record; the next chunk begins another tile.
+  TileRecord finish() {
+    if (is_live_) {
+      record_.sum = fold(lanes_.sums) * 0x1p-101f;
+      if constexpr (kMoment) record_.moment = fold(lanes_.moments) * 0x1p-101f;
+    }
+    if (is_poisoned_) record_.sum = kNan;
+    const TileRecord result = record_;
+    begin();
+    return result;
+  }
+
+ private:
+  void begin() {
+    record_ = TileRecord();
+    is_live_ = is_poisoned_ = false;
+    std::fill(lanes_.sums, lanes_.sums + kLanes, 0.0f);
+    if constexpr (kMoment) std::fill(lanes_.moments, lanes_.moments + kLanes, 0.0f);
+  }
+
+  template <bool kRaises, class Next>
+  bool add_as(const Chunk& chunk, const ChunkReference& reference, const Join& join, Next& next) {
+    if (reference.is_far) {
+      add_far_chunk<kMoment, kRaises>(far_lanes(chunk.z, chunk.columns, reference.n, temperature_),
+                                      join, lanes_);
+      return false;
+    }
+    if (chunk.columns == kChunk) {
+      add_chunk<kMoment, false, kRaises>(chunk.z, kChunk, temperature_, reference, join, lanes_,
+                                         next);
+      return true;
+    }
+    Nothing nothing;
+    add_chunk<kMoment, true, kRaises>(chunk.z, chunk.columns, temperature_, reference, join, lanes_,
+                                      nothing);
+    return false;
+  }
+
+  const Temperature& temperature_;
+  Lanes lanes_;
+  TileRecord record_;
+  bool is_live_, is_poisoned_;
+};
+
+template <class Source, bool kMoment>
+HWY_INLINE void measure_as(const void* source, std::int64_t columns, const Temperature& temperature,
+                           const Temperature* second, TileRecord* records,
+                           TileRecord* second_records) {
+  const auto* in = static_cast<const typename Source::Stored*>(source);
+  ChunkBuffer buffers[2];
+  TileMeasure<kMoment> tile(temperature);
+  TileMeasure<false> second_tile(second ? *second : temperature);
+  const std::int64_t chunks = (columns + kChunk - 1) / kChunk;
+  Chunk chunk = load_chunk<Source>(in, columns, buffers[0]);
+  for (std::int64_t i = 0; i < chunks; ++i) {
+    const std::int64_t left = columns - (i + 1) * kChunk;
+    const auto* next_in = in + (i + 1) * kChunk;
+    ChunkBuffer& buffer = buffers[(i + 1) % 2];
+    Nothing nothing;
+    if (second) second_tile.add(chunk, nothing);
+    if (left >= kChunk) {
+      NextChunk<Source> next(next_in, buffer);
+      chunk = tile.add(chunk, next) ? next.chunk() : load_chunk<Source>(next_in, left, buffer);
+    } else {
+      tile.add(chunk, nothing);
+      if (left > 0) chunk = load_chunk<Source>(next_in, left, buffer);
+    }
+    if ((i + 1) % kTileChunks == 0 || i + 1 == chunks) {
+      records[i / kTileChunks] = tile.finish();
+      if (second) second_records[i / kTileChunks] = second_tile.finish();
+    }
+  }
+}
+
+template <class Source>
+HWY_INLINE void measure_from(const void* source, std::int64_t columns, const MeasureSpec& spec,
+                             TileRecord* records, TileRecord* second_records) {
+  if (spec.moment)
+    measure_as<Source, true>(source, columns, spec.temperature, spec.second, records,
+                             second_records);
+  else
+    measure_as<Source, false>(source, columns, spec.temperature, spec.second, records,
+                              second_records);
+}
+
+inline void measure_tiles(const void* source, DType dtype, std::int64_t columns,
+                          const MeasureSpec& spec, TileRecord* records,
+                          TileRecord* second_records) {
+  switch (dtype) {
+    case DType::bf16: return measure_from<FromBF16>(source, columns, spec, records, second_records);
+    case DType::f16: return measure_from<FromF16>(source, columns, spec, records, second_records);
+    default: return measure_from<FromF32>(source, columns, spec, records, second_records);
+  }
 }
 
 inline TileRecord measure_tile(const Tile& tile, const Temperature& temperature, bool moment) {
-  return moment ? measure_as<true>(tile, temperature) : measure_as<false>(tile, temperature);
+  TileRecord record;
+  measure_from<FromF32>(tile.z, tile.columns, {temperature, moment}, &record, nullptr);
+  return record;
 }
 
 }  // namespace logsum::cpu::HWY_NAMESPACE

@@ -28,6 +28,15 @@ class Row {
                          logits_.dtype, columns, scratch);
   }
 
+  // Records of the tiles [first, last), and at a second temperature if the spec has one.
+  void measure(std::int64_t first, std::int64_t last, const MeasureSpec& spec, TileRecord* records,
+               TileRecord* second_records = nullptr) const {
+    const std::int64_t begin = first * kTile;
+    const std::int64_t columns = std::min(logits_.columns, last * kTile) - begin;
+    kernels_.measure_tiles(begin_ + begin * static_cast<std::int64_t>(size_of(logits_.dtype)),
+                           logits_.dtype, columns, spec, records, second_records);
+  }
+
   float value(std::int64_t column) const {
     const std::byte* p = begin_ + column * static_cast<std::int64_t>(size_of(logits_.dtype));
     switch (logits_.dtype) {

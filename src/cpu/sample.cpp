@@ -24,15 +24,18 @@ class Sampler {
     cumulative_ = reinterpret_cast<std::uint64_t*>(raw_ + count);
   }
 
-  void measure(std::int64_t row, std::int64_t tile, TileScratch& scratch) const {
+  void measure(std::int64_t row, std::int64_t first, std::int64_t last) const {
     if (!parameters_hold(row)) return;
     const float t = plan_.temperature(row);
-    const Tile loaded = logits(row).load(tile, scratch);
-    // At temperature 0 only the maximum matters, which the measure at 1 has too.
-    if (t != 0.0f)
-      at_temperature(row)[tile] =
-          kernels_.measure(loaded, Temperature(t), static_cast<bool>(plan_.entropy));
-    if (needs_raw(t)) raw(row)[tile] = kernels_.measure(loaded, Temperature(), false);
+    const Temperature raw_temperature;
+    if (t == 0.0f) {  // only the maximum matters, which the measure at 1 has too
+      logits(row).measure(first, last, {raw_temperature}, raw(row) + first);
+      return;
+    }
+    const Temperature temperature(t);
+    const MeasureSpec spec{temperature, static_cast<bool>(plan_.entropy),
+                           needs_raw(t) ? &raw_temperature : nullptr};
+    logits(row).measure(first, last, spec, at_temperature(row) + first, raw(row) + first);
   }
 
   void finish(std::int64_t row, TileScratch& scratch) const {
@@ -137,10 +140,10 @@ Status sample(const SamplePlan& plan, const Context& context) {
   const std::int64_t tiles = tile_count(plan.logits.columns);
   Scratch<SampleTile> workspace(context, static_cast<std::size_t>(plan.rows * tiles));
   const Sampler sampler(plan, *kernels_for(context.simd), workspace.data());
-  return visit(
+  return visit_runs(
       context, plan.rows, tiles,
-      [&](std::int64_t row, std::int64_t tile, TileScratch& scratch) {
-        sampler.measure(row, tile, scratch);
+      [&](std::int64_t row, std::int64_t first, std::int64_t last) {
+        sampler.measure(row, first, last);
       },
       [&](std::int64_t row, TileScratch& scratch) { sampler.finish(row, scratch); });
 }

@@ -135,15 +135,15 @@ void draw_row(const DrawPlan& plan, const Kernels& kernels, std::int64_t row,
 
 Status measure(const MeasurePlan& plan, const Context& context) {
   const Kernels& kernels = *kernels_for(context.simd);
-  return visit(
+  return visit_runs(
       context, plan.logits.rows, plan.records.count,
-      [&](std::int64_t row, std::int64_t tile, TileScratch& scratch) {
+      [&](std::int64_t row, std::int64_t first, std::int64_t last) {
         const float t = plan.temperature(row);
-        TileRecord record;
-        if (is_valid_temperature(t))
-          record = kernels.measure(Row(kernels, plan.logits, row).load(tile, scratch),
-                                   Temperature(t), plan.moment);
-        plan.records.row(row)[tile] = record;
+        TileRecord* const records = plan.records.row(row) + first;
+        std::fill(records, records + (last - first), TileRecord());
+        if (!is_valid_temperature(t)) return;
+        const Temperature temperature(t);
+        Row(kernels, plan.logits, row).measure(first, last, {temperature, plan.moment}, records);
       },
       [&](std::int64_t row, TileScratch& scratch) {
         const Row logits(kernels, plan.logits, row);

@@ -39,12 +39,13 @@ class Scorer {
         records_(records),
         tiles_(tile_count(plan.logits.columns)) {}
 
-  void measure(std::int64_t row, std::int64_t tile, TileScratch& scratch) const {
+  void measure(std::int64_t row, std::int64_t first, std::int64_t last) const {
     const float t = plan_.temperature(row);
     if (!is_valid_temperature(t)) return;
-    const bool moment = static_cast<bool>(plan_.entropy);
-    records_[row * tiles_ + tile] = kernels_.measure(
-        Row(kernels_, plan_.logits, row).load(tile, scratch), Temperature(t), moment);
+    const Temperature temperature(t);
+    Row(kernels_, plan_.logits, row)
+        .measure(first, last, {temperature, static_cast<bool>(plan_.entropy)},
+                 records_ + row * tiles_ + first);
   }
 
   void finish(std::int64_t row, TileScratch& scratch) const {
@@ -110,10 +111,10 @@ Status token_logprobs(const TokenLogprobsPlan& plan, const Context& context) {
   const std::int64_t tiles = tile_count(plan.logits.columns);
   Scratch<TileRecord> records(context, static_cast<std::size_t>(plan.logits.rows * tiles));
   const Scorer scorer(plan, *kernels_for(context.simd), records.data());
-  return visit(
+  return visit_runs(
       context, plan.logits.rows, tiles,
-      [&](std::int64_t row, std::int64_t tile, TileScratch& scratch) {
-        scorer.measure(row, tile, scratch);
+      [&](std::int64_t row, std::int64_t first, std::int64_t last) {
+        scorer.measure(row, first, last);
       },
       [&](std::int64_t row, TileScratch& scratch) { scorer.finish(row, scratch); });
 }

@@ -73,4 +73,25 @@ Status visit(const Context& context, std::int64_t rows, std::int64_t tiles, cons
   return ran ? Status() : executor_failed();
 }
 
+// As visit, with measure(row, first, last) for runs of a row's tiles, and fewer calls.
+template <class Measure, class Finish>
+Status visit_runs(const Context& context, std::int64_t rows, std::int64_t tiles,
+                  const Measure& measure, const Finish& finish) {
+  Executor& executor = executor_of(context);
+  const int threads = std::max(1, executor.concurrency());
+  if (rows >= 2 * threads || threads == 1) {
+    return parallel_rows(context, rows, [&](std::int64_t row, TileScratch& scratch) {
+      measure(row, 0, tiles);
+      finish(row, scratch);
+    });
+  }
+  // Few rows: each is cut into so many runs that every thread has some.
+  const std::int64_t runs = std::min<std::int64_t>(tiles, 4 * threads / rows + 1);
+  LOGSUM_RETURN_IF_ERROR(parallel_rows(context, rows * runs, [&](std::int64_t i, TileScratch&) {
+    const std::int64_t run = i % runs;
+    measure(i / runs, tiles * run / runs, tiles * (run + 1) / runs);
+  }));
+  return parallel_rows(context, rows, finish);
+}
+
 }  // namespace logsum::cpu
