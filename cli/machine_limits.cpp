@@ -22,7 +22,10 @@ namespace hn = hwy::HWY_NAMESPACE;
 double run_fmas(std::int64_t rounds, float& sink) {
   const hn::ScalableTag<float> d;
   const auto step = hn::Set(d, 0.999f);
-  auto a = hn::Set(d, 1.0f), b = a, c = a, e = a, f = a, g = a, h = a, i = a, j = a, k = a;
+  // Different starting values: equal chains would be merged by the compiler.
+  auto a = hn::Set(d, 1.0f), b = hn::Set(d, 1.1f), c = hn::Set(d, 1.2f), e = hn::Set(d, 1.3f);
+  auto f = hn::Set(d, 1.4f), g = hn::Set(d, 1.5f), h = hn::Set(d, 1.6f), i = hn::Set(d, 1.7f);
+  auto j = hn::Set(d, 1.8f), k = hn::Set(d, 1.9f);
   const auto start = std::chrono::steady_clock::now();
   for (std::int64_t r = 0; r < rounds; ++r) {
     a = hn::MulAdd(a, step, step);
