@@ -5,7 +5,7 @@
 #define HWY_DISABLED_TARGETS (~(HWY_AVX3 | HWY_AVX2 | HWY_NEON | HWY_EMU128 | HWY_SCALAR))
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "machine_limits.cpp"
+#define HWY_TARGET_INCLUDE "cli/machine_limits.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
