@@ -2,7 +2,11 @@
 // An Executor of a given number of threads: what --threads asks for.
 #pragma once
 
+#include <tbb/global_control.h>
+#include <tbb/info.h>
 #include <tbb/task_arena.h>
+
+#include <optional>
 
 #include "logsum/executor.hpp"
 
@@ -12,6 +16,10 @@ class ThreadLimit final : public Executor {
  public:
   // 0: all of the machine's.
   explicit ThreadLimit(int threads) : arena_(threads > 0 ? threads : tbb::task_arena::automatic) {
+    // More threads than cores: TBB would warn on stderr and start no more than there are cores.
+    if (threads > tbb::info::default_concurrency())
+      limit_.emplace(tbb::global_control::max_allowed_parallelism,
+                     static_cast<std::size_t>(threads));
     arena_.initialize();
   }
 
@@ -27,6 +35,7 @@ class ThreadLimit final : public Executor {
   }
 
  private:
+  std::optional<tbb::global_control> limit_;
   tbb::task_arena arena_;
 };
 

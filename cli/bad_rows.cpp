@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one line that says which rows of an input have no distribution, and where in them the trouble
+// is.
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "errors.hpp"
+#include "report.hpp"
+#include "row_blocks.hpp"
+
+namespace logsum::cli {
+namespace {
+
+double value_at(const Tensor& row, std::int64_t column) {
+  const auto i = static_cast<std::size_t>(column);
+  switch (row.dtype) {
+    case DType::f16: return static_cast<float>(static_cast<const Half*>(row.data)[i]);
+    case DType::bf16: return static_cast<float>(static_cast<const BFloat16*>(row.data)[i]);
+    default: return static_cast<const float*>(row.data)[i];
+  }
+}
+
+std::string describe(const Input& logits, std::int64_t columns, std::int64_t row,
+                     RowStatus status) {
+  const std::string name =
+      logits.leading().empty() ? "the row" : "row " + row_name(logits.leading(), row);
+  if (status == RowStatus::empty) return name + " is all -inf";
+  const OneRow one(logits, row);
+  std::int64_t at = 0;
+  while (at + 1 < columns) {
+    const double z = value_at(one.tensor(), at);
+    if (status == RowStatus::nan ? std::isnan(z) : z == INFINITY) break;
+    ++at;
+  }
+  return fmt::format("{} has {} at column {}", name, status == RowStatus::nan ? "NaN" : "+inf", at);
+}
+
+}  // namespace
+
+void fail_on_bad_rows(const Input& logits, std::int64_t columns,
+                      const std::vector<std::int32_t>& status_of_row) {
+  constexpr std::int64_t kNamed = 3;
+  std::int64_t bad = 0;
+  std::string list;
+  for (std::size_t row = 0; row < status_of_row.size(); ++row) {
+    const auto status = static_cast<RowStatus>(status_of_row[row]);
+    if (status == RowStatus::ok || status == RowStatus::ignored) continue;
+    if (++bad <= kNamed)
+      list +=
+          (bad > 1 ? ", " : "") + describe(logits, columns, static_cast<std::int64_t>(row), status);
+  }
+  if (bad == 0) return;
+  if (bad > kNamed) list += fmt::format(" and {} more", bad - kNamed);
+  throw DataError(fmt::format("{}: {} of {} rows {} no distribution: {}", logits.label, bad,
+                              status_of_row.size(), bad == 1 ? "has" : "have", list));
+}
+
+}  // namespace logsum::cli

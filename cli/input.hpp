@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Inputs as the user names them: FILE or FILE:TENSOR, or :TENSOR for another tensor of INPUT's
+// file.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/array_file.hpp"
+#include "logsum/tensor.hpp"
+
+namespace logsum::cli {
+
+struct Input {
+  std::shared_ptr<const io::ArrayFile> file;
+  io::ArrayInfo array;
+  std::string label;  // FILE:TENSOR, fit for a terminal
+
+  std::vector<std::int64_t> leading() const { return {array.shape.begin(), array.shape.end() - 1}; }
+  std::int64_t columns() const { return array.shape.back(); }
+  std::int64_t rows() const;
+  std::size_t row_bytes() const {
+    return static_cast<std::size_t>(columns()) * size_of(array.dtype);
+  }
+};
+
+// Logits [..., V] of f32, f16 or bf16. Without a tensor name: `logits`, else the file's only
+// floating tensor with two or more dimensions. Throws UsageError where the user has to choose,
+// DataError or FileError where the file is at fault.
+Input open_logits(const std::string& text, const Input* same_file = nullptr);
+
+// One integer per row of `logits`. Without `text`: the tensor `targets` of the same file.
+std::vector<std::int64_t> read_targets(const std::optional<std::string>& text, const Input& logits,
+                                       std::string& label);
+
+// "3", or "1,3" where there are two leading dimensions: how a user would index the row.
+std::string row_name(const std::vector<std::int64_t>& leading, std::int64_t row);
+
+// --vocab-size, checked: the columns that are used.
+std::int64_t used_columns(std::int64_t vocab_size, const Input& logits);
+
+}  // namespace logsum::cli

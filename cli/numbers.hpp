@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Numbers on the command line, read strictly: all of the text must be a decimal number that the
+// type holds. strtoll, which CLI11 uses, takes 010 for 8 and 2^70 for 2^63 - 1.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace logsum::cli {
+
+// All throw UsageError, which names the option, the text and what is allowed.
+std::int64_t parse_i64(const std::string& option, const std::string& text, std::int64_t min,
+                       std::int64_t max);
+std::uint64_t parse_u64(const std::string& option, const std::string& text);
+int parse_threads(const std::string& text);
+
+enum class Zero { refused, is_greedy };
+float parse_temperature(const std::string& text, Zero zero);
+
+double parse_uniform(const std::string& text);
+
+}  // namespace logsum::cli
