@@ -15,7 +15,7 @@ target_compile_options(
   logsum_options INTERFACE
   # Contracting a·b + c where the source has two roundings would change bits from target to target.
   -ffp-contract=off
-  $<$<BOOL:${LOGSUM_DEVELOPER_MODE}>:-Wall -Wextra -Wconversion -Wshadow>
+  $<$<BOOL:${LOGSUM_DEVELOPER_MODE}>:-Wall -Wextra -Wconversion -Wno-sign-conversion -Wshadow>
   # GCC 12 warns of its own std::string (PR 105651).
   $<$<AND:$<BOOL:${LOGSUM_DEVELOPER_MODE}>,$<CXX_COMPILER_ID:GNU>>:-Wno-restrict>)
 
