@@ -92,8 +92,8 @@ void fold(const RowFindings& row, std::int64_t index, Diagnosis& d) {
   d.tied_rows += row.ties > 1;
   d.most_ties = std::max(d.most_ties, row.ties);
   for (std::size_t a = 0; a < kArithmeticCount; ++a) {
-    const RowFindings::Arithmetic& from = row.arithmetics[a];
-    Diagnosis::Arithmetic& to = d.arithmetics[a];
+    const RowFindings::Arithmetic& from = row.formats[a];
+    Diagnosis::Arithmetic& to = d.formats[a];
     to.exp_overflows += from.exp_overflows;
     to.sum_overflows += from.sum_overflows;
     to.naive_below = std::max(to.naive_below, naive_fails_below(row, kArithmetics[a]));
@@ -147,7 +147,7 @@ Diagnosis diagnose(const DoctorOptions& options, Session& session) {
     }
   });
   padding.finish(d);
-  for (Diagnosis::Arithmetic& arithmetic : d.arithmetics)
+  for (Diagnosis::Arithmetic& arithmetic : d.formats)
     for (auto& formula : arithmetic.formulas)
       if (formula.worst.row >= 0)
         formula.stable = static_cast<double>(

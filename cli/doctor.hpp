@@ -38,7 +38,7 @@ struct Diagnosis {
       double stable = 0;  // what logsum returns there
     } formulas[kFormulaCount];
   };
-  std::array<Arithmetic, kArithmeticCount> arithmetics;
+  std::array<Arithmetic, kArithmeticCount> formats;
 };
 
 nlohmann::ordered_json to_json(const Diagnosis& diagnosis);

@@ -57,7 +57,7 @@ Table overflow_table(const Diagnosis& d) {
                    {"naive unsafe", true, {}},
                    {"log(softmax) unsafe", true, {}}};
   for (std::size_t a = 0; a < kArithmeticCount; ++a) {
-    const Diagnosis::Arithmetic& from = d.arithmetics[a];
+    const Diagnosis::Arithmetic& from = d.formats[a];
     table.columns[0].cells.push_back(to_string(kArithmetics[a]));
     table.columns[1].cells.push_back(of_rows(from.exp_overflows, d));
     table.columns[2].cells.push_back(of_rows(from.sum_overflows, d));
@@ -73,7 +73,7 @@ Table formula_table(const Diagnosis& d, std::size_t f) {
                    {"column", false, {}},  {"returns", false, {}},     {"logsum", false, {}},
                    {"float64", false, {}}, {"error", false, {}}};
   for (std::size_t a = 0; a < kArithmeticCount; ++a) {
-    const auto& from = d.arithmetics[a].formulas[f];
+    const auto& from = d.formats[a].formulas[f];
     const Worst& worst = from.worst;
     const std::string cells[] = {
         to_string(kArithmetics[a]),
@@ -110,7 +110,7 @@ Json to_json(const Diagnosis& d) {
                        {"columns", d.columns - d.pad_start},
                        {"most_probability", d.pad_probability}};
   for (std::size_t a = 0; a < kArithmeticCount; ++a) {
-    const Diagnosis::Arithmetic& from = d.arithmetics[a];
+    const Diagnosis::Arithmetic& from = d.formats[a];
     const char* name = to_string(kArithmetics[a]);
     json["naive_exp_overflow"][name] = {{"exp_rows", from.exp_overflows},
                                         {"sum_rows", from.sum_overflows}};

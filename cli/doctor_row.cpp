@@ -113,9 +113,9 @@ RowFindings examine_row(const Tensor& logits, std::int64_t row, std::int64_t col
   double sum = 0;
   for (const float x : z) sum += std::exp(static_cast<double>(x) - max);
   found.lse = max + std::log(sum);
-  found.arithmetics = {examine_in<Half>(z, std::log(sum), max),
-                       examine_in<BFloat16>(z, std::log(sum), max),
-                       examine_in<float>(z, std::log(sum), max)};
+  found.formats = {examine_in<Half>(z, std::log(sum), max),
+                   examine_in<BFloat16>(z, std::log(sum), max),
+                   examine_in<float>(z, std::log(sum), max)};
   return found;
 }
 

@@ -54,7 +54,7 @@ struct RowFindings {
     bool sum_overflows = false;
     FormulaFindings formulas[kFormulaCount];
   };
-  std::array<Arithmetic, kArithmeticCount> arithmetics;
+  std::array<Arithmetic, kArithmeticCount> formats;
 };
 
 RowFindings examine_row(const Tensor& logits, std::int64_t row, std::int64_t columns);

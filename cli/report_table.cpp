@@ -79,7 +79,7 @@ Table rows_to_table(const Results& results, bool all, Format format) {
   const Column* logprobs = results.find("top_logprobs");
   for (const Column& column : results.columns()) {
     if (&column == ids || &column == logprobs) continue;
-    TableColumn shown_column{column.name, column.name == kRowStatusName, {}};
+    TableColumn shown_column{column.name, column.name == kRowStatusName, {}, column.with_next};
     for (const std::int64_t line : shown) {
       const std::int64_t i = column.inner > 0 ? line : line / draws;
       shown_column.cells.push_back(cell(column, static_cast<std::size_t>(i), format));

@@ -21,6 +21,7 @@ struct Column {
   std::string name;
   std::int64_t inner = 0;  // values per row; 0: one, without a dimension of its own
   Values values;
+  bool with_next = false;  // in a table: see TableColumn
 
   std::size_t per_row() const { return inner > 0 ? static_cast<std::size_t>(inner) : 1; }
   DType dtype() const;

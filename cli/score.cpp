@@ -76,7 +76,9 @@ class Score {
     row_status_ = &results_.add(kRowStatusName, DType::i32);
     if (reference_) {
       ref_logprob_ = &results_.add("ref_logprob", DType::f32);
+      ref_logprob_->with_next = true;
       for (Column*& k : k_) k = &results_.add(fmt::format("k{}", &k - k_ + 1), DType::f32);
+      k_[0]->with_next = k_[1]->with_next = true;
     }
     if (options.top > 0) {
       top_ids_ = &results_.add("top_ids", DType::i64, options.top);

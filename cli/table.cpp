@@ -52,20 +52,29 @@ std::string to_text(const Table& table, int width, bool colour) {
   for (const TableColumn& column : table.columns) laid.push_back(lay_out(column));
   const std::size_t rows = table.columns.empty() ? 0 : table.columns.front().cells.size();
 
+  const auto width_of = [&](std::size_t i) { return kGap.size() + laid[i].header.size(); };
+  // A column that others stay with needs room for all of them, where it is the first.
+  const auto needed_from = [&](std::size_t i) {
+    std::size_t needed = width_of(i);
+    if (table.columns[i - 1].with_next) return needed;
+    for (; i + 1 < laid.size() && table.columns[i].with_next; ++i) needed += width_of(i + 1);
+    return needed;
+  };
+
   std::string text;
   for (std::size_t next = table.repeated; next < laid.size();) {
     std::vector<const Laid*> shown;
     std::size_t used = 0;
     for (std::size_t i = 0; i < table.repeated; ++i) {
       shown.push_back(&laid[i]);
-      used += kGap.size() + laid[i].header.size();
+      used += width_of(i);
     }
     // At least one new column, or a narrow terminal would get none.
     do {
-      used += kGap.size() + laid[next].header.size();
+      used += width_of(next);
       shown.push_back(&laid[next++]);
-    } while (next < laid.size() && (width <= 0 || used + kGap.size() + laid[next].header.size() <=
-                                                      static_cast<std::size_t>(width)));
+    } while (next < laid.size() &&
+             (width <= 0 || used + needed_from(next) <= static_cast<std::size_t>(width)));
 
     if (!text.empty()) text += '\n';
     std::string line;

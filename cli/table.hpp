@@ -15,6 +15,7 @@ struct TableColumn {
   std::string header;
   bool is_text = false;  // text is aligned left, numbers on their points
   std::vector<std::string> cells;
+  bool with_next = false;  // not parted from the next column unless they don't fit a line
 };
 
 struct Table {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The README's example: a token per row and its log-prob, then the same token scored: the bits agree.
+// The README's example: a token per row and its log-prob, then the same token scored: the bits
+// agree.
 #include <logsum/logsum.hpp>
 
 #include <cstdio>

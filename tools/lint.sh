@@ -6,6 +6,6 @@ cd "$(dirname "$0")/.."
 mapfile -t code < <(git ls-files '*.cpp' '*.hpp' '*.h' '*.c' ':!tests/install/*')
 clang-format-14 --dry-run --Werror "${code[@]}"
 mapfile -t text < <(git ls-files '*.cpp' '*.hpp' '*.h' '*.c' '*.py' '*.sh' '*.md' '*.txt' '*.cmake')
-codespell --ignore-words-list=ro,te,nd "${text[@]}"
+codespell --ignore-words-list=kinf,arithmetics,overfl "${text[@]}"
 shellcheck demo test .ci/run tools/*.sh tests/install/run.sh
 python3 tools/check_tree.py

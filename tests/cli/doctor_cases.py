@@ -8,7 +8,11 @@ import arrays
 import truth
 from tool import DEMO, ToolTest, rows
 
-LIMITS = {"f16": math.log(65520), "bf16": math.log(255 * 2.0**120), "f32": math.log(2.0**128 - 2.0**103)}
+LIMITS = {
+    "f16": math.log(65520),
+    "bf16": math.log(255 * 2.0**120),
+    "f32": math.log(2.0**128 - 2.0**103),
+}
 
 
 class Doctor(ToolTest):
@@ -35,11 +39,15 @@ class Doctor(ToolTest):
         worst = naive["worst"]
         self.assertEqual((naive["bad_rows"], naive["bad_columns"]), (1, 3))
         self.assertEqual((worst["row"], worst["column"], worst["logit"]), (1, 0, 100))
-        self.assertEqual((worst["returned"], worst["returned_text"], worst["error"]), (None, "nan", None))
+        self.assertEqual(
+            (worst["returned"], worst["returned_text"], worst["error"]), (None, "nan", None)
+        )
         self.assertEqual((worst["stable"], worst["float64"]), (0, 0))
         softmax = self.formula(out, "log(softmax(z))", "f32")
-        self.assertEqual((softmax["bad_rows"], softmax["worst"]["returned_text"], softmax["worst"]["stable"]),
-                         (1, "-inf", -110))
+        self.assertEqual(
+            (softmax["bad_rows"], softmax["worst"]["returned_text"], softmax["worst"]["stable"]),
+            (1, "-inf", -110),
+        )
         self.assertEqual(self.formula(out, "log(softmax(z))", "f16")["bad_columns"], 2)
 
     def test_finite_errors(self):
@@ -63,13 +71,17 @@ class Doctor(ToolTest):
         for dtype, limit in LIMITS.items():
             self.assertAlmostEqual(unsafe[dtype]["naive_below"], 60 / limit, places=4)
             self.assertFalse(unsafe[dtype]["naive_large"])
-        self.assertAlmostEqual(unsafe["f32"]["log_of_softmax_below"], 25 / (150 * math.log(2)), places=9)
+        self.assertAlmostEqual(
+            unsafe["f32"]["log_of_softmax_below"], 25 / (150 * math.log(2)), places=9
+        )
         # Just below, the tool finds the trouble at T = 1; just above, none.
         for factor, rows_hit in ((0.999, 1), (1.001, 0)):
             scaled = [[x / (60 / LIMITS["f32"] * factor) for x in row] for row in z]
             self.assertEqual(self.doctor(scaled)["naive_exp_overflow"]["f32"]["exp_rows"], rows_hit)
         low = self.doctor([[-200.0, -210.0]])
-        self.assertAlmostEqual(low["unsafe_temperatures"]["f32"]["naive_below"], 200 / (150 * math.log(2)), places=6)
+        self.assertAlmostEqual(
+            low["unsafe_temperatures"]["f32"]["naive_below"], 200 / (150 * math.log(2)), places=6
+        )
         self.assertEqual(self.formula(low, "log(exp(z) / sum exp(z))", "f32")["bad_rows"], 1)
         wide = self.doctor([[0.0] * 65530 + [1.0] * 10])
         self.assertTrue(wide["unsafe_temperatures"]["f16"]["naive_large"])
@@ -96,8 +108,10 @@ class Doctor(ToolTest):
         self.assertAlmostEqual(padding["most_probability"] / most, 1, places=9)
         self.assertIsNone(self.doctor(padded, "--vocab-size", 40)["padding"])
         masked = [row + [-truth.INF] * 2 for row in z]
-        self.assertEqual(self.doctor(masked)["padding"],
-                         {"first_column": 40, "columns": 2, "most_probability": 0})
+        self.assertEqual(
+            self.doctor(masked)["padding"],
+            {"first_column": 40, "columns": 2, "most_probability": 0},
+        )
         path = self.write("p.npy", arrays.npy("F32", padded))
         self.assertIn("--vocab-size 40", self.ok("doctor", path))
         self.assertEqual(self.ok("doctor", path, "--quiet"), "")
@@ -118,11 +132,30 @@ class Others(ToolTest):
         portable = self.json("info", "--simd", "portable")["simd_targets"]
         self.assertEqual([t["name"] for t in portable if t["chosen"]], ["portable"])
         text = self.ok("info")
-        for word in ("version", out["version"], "reference", chosen[0]["name"] + " ", "chosen", "threads"):
+        for word in (
+            "version",
+            out["version"],
+            "reference",
+            chosen[0]["name"] + " ",
+            "chosen",
+            "threads",
+        ):
             self.assertIn(word, text)
 
     def test_bench(self):
-        args = ["bench", "--vocab", "1000", "--rows", "2", "--repeats", "1", "--threads", "1", "--filter", "sample"]
+        args = [
+            "bench",
+            "--vocab",
+            "1000",
+            "--rows",
+            "2",
+            "--repeats",
+            "1",
+            "--threads",
+            "1",
+            "--filter",
+            "sample",
+        ]
         results = self.json(*args)["results"]
         self.assertTrue(results)
         self.assertTrue(all("sample" in r["operation"] and r["columns"] == 1000 for r in results))
@@ -133,13 +166,26 @@ class Others(ToolTest):
         text = self.ok("demo", DEMO)
         self.assertIn("agree bit for bit in all 8 rows", text.splitlines()[-1])
         out = self.json("demo", DEMO, "--seed", 5, "--temperature", 0.8)
-        self.assertEqual(out["summary"], {"rows": 8, "rows_with_equal_bits": 8, "bit_for_bit": True})
-        policy = self.json("score", f"{DEMO}:policy_logits", "--reference", ":reference_logits", "--temperature", 0.8)
+        self.assertEqual(
+            out["summary"], {"rows": 8, "rows_with_equal_bits": 8, "bit_for_bit": True}
+        )
+        policy = self.json(
+            "score",
+            f"{DEMO}:policy_logits",
+            "--reference",
+            ":reference_logits",
+            "--temperature",
+            0.8,
+        )
         drawn = self.json("sample", f"{DEMO}:policy_logits", "--seed", 5, "--temperature", 0.8)
         for row, scored, sampled in zip(out["rows"], policy["rows"], drawn["rows"]):
-            self.assertEqual((row["sampled"], row["logprob"]), (sampled["token"], sampled["logprob"]))
-            self.assertEqual([row[n] for n in ("target", "target_logp", "ref_logp", "k3_kl", "rank", "entropy")],
-                             [scored[n] for n in ("target", "logprob", "ref_logprob", "k3", "rank", "entropy")])
+            self.assertEqual(
+                (row["sampled"], row["logprob"]), (sampled["token"], sampled["logprob"])
+            )
+            self.assertEqual(
+                [row[n] for n in ("target", "target_logp", "ref_logp", "k3_kl", "rank", "entropy")],
+                [scored[n] for n in ("target", "logprob", "ref_logprob", "k3", "rank", "entropy")],
+            )
         self.ok("demo", DEMO, "--backend", "reference")
 
     def test_demo_without_its_data(self):

@@ -26,18 +26,29 @@ class Inputs(ToolTest):
         both = self.file(policy=("F32", self.a), logits=("F32", self.b))
         self.assertEqual(self.argmax(both), b)
         self.assertEqual(self.argmax(both + ":policy"), a)
-        only = self.file("only.safetensors", ids=("I64", [[1, 2]]), bias=("F32", [1.0, 2.0]), scores=("F16", self.a))
+        only = self.file(
+            "only.safetensors",
+            ids=("I64", [[1, 2]]),
+            bias=("F32", [1.0, 2.0]),
+            scores=("F16", self.a),
+        )
         self.assertEqual(self.argmax(only), a)
         colon = self.file("odd:name.safetensors", **{"x:y": ("F32", self.a), "z": ("F32", self.b)})
         self.assertEqual(self.argmax(colon + ":x:y"), a)
         self.assertEqual(self.argmax(self.file("p:q", scores=("F32", self.b))), b)
 
     def test_candidates_are_listed(self):
-        path = self.file(p=("F32", self.a), q=("BF16", self.b), ids=("I64", [[1]]), bias=("F32", [1.0]))
-        self.assert_fails(["sample", path], 2, path, "FILE:TENSOR", '"p" f32 [2, 9], "q" bf16 [2, 9]')
+        path = self.file(
+            p=("F32", self.a), q=("BF16", self.b), ids=("I64", [[1]]), bias=("F32", [1.0])
+        )
+        self.assert_fails(
+            ["sample", path], 2, path, "FILE:TENSOR", '"p" f32 [2, 9], "q" bf16 [2, 9]'
+        )
         self.assert_fails(["sample", self.file("y", ids=("I64", [[1]]))], 1, "no floating tensor")
         self.assert_fails(["sample", path + ":nothing"], 1, path, '"nothing"', '"p"')
-        self.assert_fails(["sample", self.write("a.npy", arrays.npy("F32", self.a)) + ":x"], 1, "a.npy", '"x"')
+        self.assert_fails(
+            ["sample", self.write("a.npy", arrays.npy("F32", self.a)) + ":x"], 1, "a.npy", '"x"'
+        )
 
     def test_targets(self):
         path = self.file(logits=("F32", self.a), targets=("I64", [1, 2]), other=("I32", [3, 4]))
@@ -53,13 +64,24 @@ class Inputs(ToolTest):
         self.assertEqual(scored(bare, "--targets", path), [1, 2])
         self.assertEqual(scored(bare, "--targets", vector), [3, 4])
         self.assert_fails(["score", bare], 2, bare, '"targets"', "--targets")
-        self.assert_fails(["score", bare, "--targets", path + ":logits"], 1, "x.safetensors:logits", "f32", "i64")
+        self.assert_fails(
+            ["score", bare, "--targets", path + ":logits"], 1, "x.safetensors:logits", "f32", "i64"
+        )
         wide = self.write("w.npy", arrays.npy("I64", [3, 4, 5]))
         self.assert_fails(["score", bare, "--targets", wide], 1, "w.npy", "[3]", "[2]")
         for value in (9, -1, 2**62):
             bad = self.write("bad.npy", arrays.npy("I64", [0, value]))
-            self.assert_fails(["score", bare, "--targets", bad], 1, "bad.npy", f"row 1 is {value}", "[0, 9)", "-100")
-        self.assert_fails(["score", bare, "--targets", vector, "--vocab-size", 4], 1, "row 1 is 4", "[0, 4)")
+            self.assert_fails(
+                ["score", bare, "--targets", bad],
+                1,
+                "bad.npy",
+                f"row 1 is {value}",
+                "[0, 9)",
+                "-100",
+            )
+        self.assert_fails(
+            ["score", bare, "--targets", vector, "--vocab-size", 4], 1, "row 1 is 4", "[0, 4)"
+        )
 
     def test_misaligned_tensors(self):
         for dtype in ("F32", "F16", "BF16"):
@@ -67,18 +89,30 @@ class Inputs(ToolTest):
             even = self.write("even.safetensors", arrays.safetensors(tensors))
             odd = self.write("odd.safetensors", arrays.safetensors(tensors, misaligned=True))
             for args in (["score", "--top", 2], ["sample", "--seed", 4]):
-                self.assertEqual(self.json(args[0], odd, *args[1:]), self.json(args[0], even, *args[1:]))
-            self.assertEqual(self.json("doctor", odd) | {"input": ""}, self.json("doctor", even) | {"input": ""})
+                self.assertEqual(
+                    self.json(args[0], odd, *args[1:]), self.json(args[0], even, *args[1:])
+                )
+            self.assertEqual(
+                self.json("doctor", odd) | {"input": ""}, self.json("doctor", even) | {"input": ""}
+            )
 
     def test_nothing_but_the_data_decides_the_bits(self):
         z = rows(3, 9000)
         path = self.file(logits=("F32", z), targets=("I64", [1, 2, 8999]))
-        expected = self.ok("score", path, "--json", "--top", 3), self.ok("sample", path, "--json", "--draws", 2)
+        expected = self.ok("score", path, "--json", "--top", 3), self.ok(
+            "sample", path, "--json", "--draws", 2
+        )
         targets = [t["name"] for t in self.json("info")["simd_targets"] if t["available"]]
-        ways = [["--simd", t] for t in targets] + [["--threads", n] for n in (1, 2, 5)] + [["--backend", "cpu"]]
+        ways = (
+            [["--simd", t] for t in targets]
+            + [["--threads", n] for n in (1, 2, 5)]
+            + [["--backend", "cpu"]]
+        )
         for way in ways:
             self.assertEqual(self.ok("score", path, "--json", "--top", 3, *way), expected[0], way)
-            self.assertEqual(self.ok(*way, "sample", path, "--json", "--draws", 2), expected[1], way)
+            self.assertEqual(
+                self.ok(*way, "sample", path, "--json", "--draws", 2), expected[1], way
+            )
         reference = self.json("score", path, "--backend", "reference")["rows"]
         for row, truth_row, logits in zip(self.json("score", path)["rows"], reference, z):
             for name in ("logprob", "entropy", "lse"):
@@ -91,7 +125,13 @@ class Inputs(ToolTest):
         marked = {0: 5, 16776: 999, 16777: 0, 20000: 3, count - 1: 7}
         for extra in (0, 1):
             header = arrays.safetensors({}, misaligned=bool(extra))[8:]
-            entry = {"logits": {"dtype": "F32", "shape": [count, columns], "data_offsets": [0, count * columns * 4]}}
+            entry = {
+                "logits": {
+                    "dtype": "F32",
+                    "shape": [count, columns],
+                    "data_offsets": [0, count * columns * 4],
+                }
+            }
             header = str(entry).replace("'", '"').encode()
             header += b" " * (-len(header) % 8 + extra)
             path = self.write("long.safetensors", len(header).to_bytes(8, "little") + header)

@@ -34,7 +34,9 @@ class Sample(ToolTest):
             seen.add(tuple(r["token"] for r in out["rows"]))
             self.assertEqual((out["summary"]["seed"], out["summary"]["offset"]), (seed, offset))
         self.assertGreater(len(seen), 1)
-        self.assertEqual(self.json("sample", self.path), self.json("sample", self.path, "--seed", "0"))
+        self.assertEqual(
+            self.json("sample", self.path), self.json("sample", self.path, "--seed", "0")
+        )
 
     def test_a_part_of_the_file_draws_the_same(self):
         whole = self.json("sample", self.path, "--seed", 3)["rows"]
@@ -46,7 +48,9 @@ class Sample(ToolTest):
         for i, (row, z) in enumerate(zip(out["rows"], self.z)):
             self.check_row(row, z, truth.uniform(9, i), 1.5)
         for row, z in zip(self.json("sample", self.path, "--temperature", 0)["rows"], self.z):
-            self.assertEqual((row["token"], row["logprob"], row["entropy"]), (z.index(max(z)), 0, 0))
+            self.assertEqual(
+                (row["token"], row["logprob"], row["entropy"]), (z.index(max(z)), 0, 0)
+            )
             self.assertEqual(row["lse"], max(z))
             self.assert_near(row["raw_logprob"], truth.log_softmax(z)[row["token"]])
 
@@ -68,8 +72,10 @@ class Sample(ToolTest):
             for d in range(4):
                 one = {n: row[n][d] if n in NAMES[:3] else row[n] for n in NAMES}
                 self.check_row(one, z, truth.uniform(11, i, d))
-        self.assertEqual([r["token"][0] for r in rows_out],
-                         [r["token"] for r in self.json("sample", self.path, "--seed", 11)["rows"]])
+        self.assertEqual(
+            [r["token"][0] for r in rows_out],
+            [r["token"] for r in self.json("sample", self.path, "--seed", 11)["rows"]],
+        )
         self.assertIn("draw", self.ok("sample", self.path, "--draws", 4).splitlines()[0])
 
     def test_vocab_size(self):
@@ -90,11 +96,17 @@ class Sample(ToolTest):
         path = self.write("n.npy", arrays.npy("F16", self.z))
         done = self.run_tool("sample", path, "--output", "s.safetensors")
         self.assertEqual(done.returncode, 1)
-        self.assertEqual(done.stderr, f"logsum: {path}: 1 of 6 rows has no distribution: "
-                                      "row 2 has NaN at column 49\n")
+        self.assertEqual(
+            done.stderr,
+            f"logsum: {path}: 1 of 6 rows has no distribution: " "row 2 has NaN at column 49\n",
+        )
         tensors, _ = arrays.read_safetensors(self.dir / "s.safetensors")
-        self.assertEqual((tensors["token"][2][2], tensors["row_status"][2]), (-1, [0, 0, 3, 0, 0, 0]))
+        self.assertEqual(
+            (tensors["token"][2][2], tensors["row_status"][2]), (-1, [0, 0, 3, 0, 0, 0])
+        )
         out = self.json("sample", path, code=1)
         self.assertEqual((out["rows"][2]["token"], out["rows"][2]["logprob"]), (-1, None))
         self.check_row(out["rows"][3], self.z[3], truth.uniform(0, 3))
-        self.assertEqual(self.json("sample", path, "--vocab-size", 49)["rows"][2]["row_status"], "ok")
+        self.assertEqual(
+            self.json("sample", path, "--vocab-size", 49)["rows"][2]["row_status"], "ok"
+        )

@@ -32,9 +32,14 @@ class Score(ToolTest):
 
     def test_every_dtype_and_format(self):
         for dtype in ("F32", "F16", "BF16"):
-            inputs = [[self.file("a.safetensors", dtype)],
-                      [self.write("a.npy", arrays.npy(dtype, self.z)), "--targets",
-                       self.write("y.npy", arrays.npy("I32", self.y))]]
+            inputs = [
+                [self.file("a.safetensors", dtype)],
+                [
+                    self.write("a.npy", arrays.npy(dtype, self.z)),
+                    "--targets",
+                    self.write("y.npy", arrays.npy("I32", self.y)),
+                ],
+            ]
             outputs = [self.json("score", *i) for i in inputs]
             self.assertEqual(outputs[0], outputs[1])
             self.assertEqual(len(outputs[0]["rows"]), 5)
@@ -48,8 +53,12 @@ class Score(ToolTest):
         self.assertEqual(list(out), ["rows", "summary"])
         self.assertAlmostEqual(summary["mean_logprob"], sum(logps) / 5, places=6)
         self.assertAlmostEqual(summary["perplexity"] / math.exp(-sum(logps) / 5), 1, places=6)
-        self.assertAlmostEqual(summary["mean_entropy"], sum(map(truth.entropy, self.z)) / 5, places=6)
-        self.assertEqual((summary["rows"], summary["scored"], summary["rows_by_status"]), (5, 5, {"ok": 5}))
+        self.assertAlmostEqual(
+            summary["mean_entropy"], sum(map(truth.entropy, self.z)) / 5, places=6
+        )
+        self.assertEqual(
+            (summary["rows"], summary["scored"], summary["rows_by_status"]), (5, 5, {"ok": 5})
+        )
         self.assertEqual((summary["temperature"], summary["vocab_size"]), (1, 37))
 
     def test_temperature(self):
@@ -62,7 +71,9 @@ class Score(ToolTest):
         for z in self.z:
             z[30:] = [50.0] * 7
         self.y = [3, 0, 29, 7, 7]
-        for row, z, y in zip(self.json("score", self.file(), "--vocab-size", 30)["rows"], self.z, self.y):
+        for row, z, y in zip(
+            self.json("score", self.file(), "--vocab-size", 30)["rows"], self.z, self.y
+        ):
             self.check_row(row, z[:30], y)
 
     def test_ignore_index(self):
@@ -106,7 +117,9 @@ class Score(ToolTest):
 
     def test_reference_of_another_width_needs_vocab_size(self):
         wide = self.write("wide.npy", arrays.npy("BF16", [z + [60.0] * 3 for z in self.z]))
-        self.assert_fails(["score", self.file(), "--reference", wide], 1, "wide.npy", "[5, 40]", "[5, 37]")
+        self.assert_fails(
+            ["score", self.file(), "--reference", wide], 1, "wide.npy", "[5, 40]", "[5, 37]"
+        )
         out = self.json("score", self.file(), "--reference", wide, "--vocab-size", 37)
         self.assertEqual([r["k3"] for r in out["rows"]], [0] * 5)
 
@@ -116,8 +129,10 @@ class Score(ToolTest):
         path = self.file(reference=("F32", ref))
         done = self.run_tool("score", path, "--reference", ":reference")
         self.assertEqual(done.returncode, 1)
-        self.assertIn("a.safetensors:reference: 1 of 5 rows has no distribution: row 2 has NaN at column 4",
-                      done.stderr)
+        self.assertIn(
+            "a.safetensors:reference: 1 of 5 rows has no distribution: row 2 has NaN at column 4",
+            done.stderr,
+        )
         out = self.json("score", path, "--reference", ":reference", code=1)
         self.assertEqual([r["row_status"] for r in out["rows"]], ["ok", "ok", "nan", "ok", "ok"])
         self.assertIsNone(out["rows"][2]["k1"])
@@ -135,30 +150,47 @@ class Score(ToolTest):
         self.z[3][0] = truth.INF
         self.z[4] = [-truth.INF] * 37
         path = self.file()
-        line = ("logsum: " + path + ":logits: 3 of 5 rows have no distribution: row 1 has NaN at column 5, "
-                "row 3 has +inf at column 0, row 4 is all -inf\n")
+        line = (
+            "logsum: "
+            + path
+            + ":logits: 3 of 5 rows have no distribution: row 1 has NaN at column 5, "
+            "row 3 has +inf at column 0, row 4 is all -inf\n"
+        )
         done = self.run_tool("score", path)
         self.assertEqual((done.returncode, done.stderr), (1, line))
         self.assertIn("nan", done.stdout)
         out = self.json("score", path, code=1)
-        self.assertEqual([r["row_status"] for r in out["rows"]], ["ok", "nan", "ok", "pos_inf", "empty"])
-        self.assertEqual([r["logprob"] is None for r in out["rows"]], [False, True, False, True, True])
+        self.assertEqual(
+            [r["row_status"] for r in out["rows"]], ["ok", "nan", "ok", "pos_inf", "empty"]
+        )
+        self.assertEqual(
+            [r["logprob"] is None for r in out["rows"]], [False, True, False, True, True]
+        )
         for i in (0, 2):
             self.check_row(out["rows"][i], self.z[i], self.y[i])
-        self.assertEqual(out["summary"]["rows_by_status"], {"ok": 2, "empty": 1, "nan": 1, "pos_inf": 1})
+        self.assertEqual(
+            out["summary"]["rows_by_status"], {"ok": 2, "empty": 1, "nan": 1, "pos_inf": 1}
+        )
 
     def test_leading_dimensions(self):
         z = [[self.z[0], self.z[1], self.z[2]], [self.z[3], self.z[4], self.z[0]]]
         y = [[1, 2, 3], [4, 5, 6]]
-        path = self.write("b.safetensors", arrays.safetensors({"logits": ("F16", z), "targets": ("I32", y)}))
+        path = self.write(
+            "b.safetensors", arrays.safetensors({"logits": ("F16", z), "targets": ("I32", y)})
+        )
         out = self.json("score", path)
         self.assertEqual([r["target"] for r in out["rows"]], [1, 2, 3, 4, 5, 6])
         self.check_row(out["rows"][4], self.z[4], 5)
         self.assertIn("1,2", self.ok("score", path))
-        one = self.write("c.safetensors", arrays.safetensors({"logits": ("F32", z[0][0]), "targets": ("I64", [3], [])}))
+        one = self.write(
+            "c.safetensors",
+            arrays.safetensors({"logits": ("F32", z[0][0]), "targets": ("I64", [3], [])}),
+        )
         self.check_row(self.json("score", one + ":logits")["rows"][0], self.z[0], 3)
-        none = self.write("d.safetensors", arrays.safetensors(
-            {"logits": ("F32", [], [0, 9]), "targets": ("I64", [], [0])}))
+        none = self.write(
+            "d.safetensors",
+            arrays.safetensors({"logits": ("F32", [], [0, 9]), "targets": ("I64", [], [0])}),
+        )
         out = self.json("score", none)
         self.assertEqual((out["rows"], out["summary"]["perplexity"]), ([], None))
         self.ok("score", none)
