@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# cmake --install: headers, one library, a CMake package (logsum::logsum for C++, logsum::c for C) and
-# pkg-config.
+# cmake --install: headers, one library, a CMake package (logsum::logsum for C++, logsum::c for C)
+# and pkg-config.
 include(CMakePackageConfigHelpers)
 
 add_library(logsum_c INTERFACE)
@@ -20,7 +20,8 @@ configure_package_config_file(cmake/logsum-config.cmake.in ${PROJECT_BINARY_DIR}
                               INSTALL_DESTINATION ${LOGSUM_PACKAGE_DIR})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/logsum-config-version.cmake
                                  COMPATIBILITY SameMinorVersion)
-install(FILES ${PROJECT_BINARY_DIR}/logsum-config.cmake ${PROJECT_BINARY_DIR}/logsum-config-version.cmake
+install(FILES ${PROJECT_BINARY_DIR}/logsum-config.cmake
+              ${PROJECT_BINARY_DIR}/logsum-config-version.cmake
         DESTINATION ${LOGSUM_PACKAGE_DIR})
 
 configure_file(cmake/logsum.pc.in ${PROJECT_BINARY_DIR}/logsum.pc @ONLY)

@@ -20,6 +20,7 @@ target_compile_options(
   $<$<AND:$<BOOL:${LOGSUM_DEVELOPER_MODE}>,$<CXX_COMPILER_ID:GNU>>:-Wno-restrict>)
 
 if(LOGSUM_SANITIZE)
-  add_compile_options(-fsanitize=${LOGSUM_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
+  add_compile_options(-fsanitize=${LOGSUM_SANITIZE} -fno-sanitize-recover=all
+                      -fno-omit-frame-pointer -g)
   add_link_options(-fsanitize=${LOGSUM_SANITIZE})
 endif()

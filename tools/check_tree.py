@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Checks what no compiler does: every operation has its full set of files, every source its licence line,
-no line is longer than 100 characters."""
+"""Checks what no compiler does: every operation has its full set of files, every source its licence
+line, no line is longer than 100 characters."""
 
 import pathlib
 import subprocess
@@ -18,15 +18,24 @@ OPERATIONS = {
     "draw": "shards",
 }
 
-PLACES = ["include/logsum/{op}.hpp", "src/ops/{op}.cpp", "src/reference/{file}.cpp",
-          "src/cpu/{file}.cpp", "src/capi/{file}.cpp", "tests/{file}_test.cpp", "docs/ops/{file}.md"]
+PLACES = [
+    "include/logsum/{op}.hpp",
+    "src/ops/{op}.cpp",
+    "src/reference/{file}.cpp",
+    "src/cpu/{file}.cpp",
+    "src/capi/{file}.cpp",
+    "tests/{file}_test.cpp",
+    "docs/ops/{file}.md",
+]
 
 CODE = {".cpp", ".hpp", ".h", ".c", ".py", ".sh", ".cmake"}
 MAX_LINE = 100
 
 
 def tracked():
-    names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    names = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     return [ROOT / name for name in names.stdout.splitlines()]
 
 
@@ -42,7 +51,9 @@ def main():
             continue
         lines = path.read_text(encoding="utf-8").splitlines()
         name = path.relative_to(ROOT)
-        if path.suffix in CODE and not any("SPDX-License-Identifier: Apache-2.0" in x for x in lines[:3]):
+        if path.suffix in CODE and not any(
+            "SPDX-License-Identifier: Apache-2.0" in x for x in lines[:3]
+        ):
             problems.append(f"{name}: no SPDX line among the first three")
         for number, line in enumerate(lines, 1):
             if path.suffix in CODE and len(line) > MAX_LINE:

@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs each libFuzzer target for some seconds (default 60) on its kept corpus. Usage: fuzz.sh [seconds]
+# Runs each libFuzzer target for some seconds (default 60) on its kept corpus. Usage: fuzz.sh
+# [seconds]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
-cmake -S . -B build/fuzz -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DLOGSUM_FUZZ=ON -DLOGSUM_TESTS=OFF -DLOGSUM_TOOL=OFF \
-  -DLOGSUM_SANITIZE=address,undefined -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_C_COMPILER=clang-14 >/dev/null
+cmake -S . -B build/fuzz -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DLOGSUM_FUZZ=ON \
+  -DLOGSUM_TESTS=OFF -DLOGSUM_TOOL=OFF -DLOGSUM_SANITIZE=address,undefined \
+  -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_C_COMPILER=clang-14 >/dev/null
 cmake --build build/fuzz --target logsum_fuzzers
 for target in build/fuzz/fuzz/*_fuzz; do
   name=$(basename "$target")
   work=build/fuzz/work/$name
   mkdir -p "$work"
   echo "-- $name, $seconds s"
-  "$target" -max_total_time="$seconds" -print_final_stats=1 "$work" "fuzz/corpus/${name%_fuzz}" 2>&1 |
+  "$target" -max_total_time="$seconds" -print_final_stats=1 \
+    "$work" "fuzz/corpus/${name%_fuzz}" 2>&1 |
     grep -E 'stat::number_of_executed_units|ERROR|SUMMARY|Test unit written' || true
   if [ "${PIPESTATUS[0]}" -ne 0 ]; then exit 1; fi
 done

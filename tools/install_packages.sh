@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs what logsum needs from Debian's or Ubuntu's packages (Debian 12, Ubuntu 24.04), with sudo where
-# the caller isn't root. Usage: install_packages.sh build|test|ci; each includes the ones before it. Does
-# nothing where all are installed.
+# Installs what logsum needs from Debian's or Ubuntu's packages (Debian 12, Ubuntu 24.04), with
+# sudo where the caller isn't root. Usage: install_packages.sh build|test|ci; each includes the
+# ones before it. Does nothing where all are installed.
 set -euo pipefail
 
 packages=(g++ cmake ninja-build pkg-config libhwy-dev libtbb-dev

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Formatting, spelling, line lengths, licence headers, shell scripts, and the set of files of each operation.
+# Formatting, spelling, line lengths, licence headers, shell scripts, and the set of files of each
+# operation.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mapfile -t code < <(git ls-files '*.cpp' '*.hpp' '*.h' '*.c' ':!tests/install/*')

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""logsum beside PyTorch's CPU kernels, one thread each, in one process: log_softmax + gather against
-token_logprobs, softmax + multinomial against sample. Medians; logits come from memory, not from cache.
+"""logsum beside PyTorch's CPU kernels, one thread each, in one process: log_softmax + gather
+against token_logprobs, softmax + multinomial against sample. Medians; logits come from memory, not
+from cache.
 
     bench/peers/pytorch_cpu.py build/test/src/liblogsum.so [--rows 256] [--vocab 131072]
 """
@@ -22,9 +23,15 @@ F32, BF16, I64 = 0, 2, 5
 
 
 class Tensor(ctypes.Structure):
-    _fields_ = [("data", ctypes.c_void_p), ("dtype", ctypes.c_int32), ("device_type", ctypes.c_int32),
-                ("device_index", ctypes.c_int32), ("rank", ctypes.c_int32),
-                ("shape", ctypes.c_int64 * MAX_RANK), ("strides", ctypes.c_int64 * MAX_RANK)]
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        ("dtype", ctypes.c_int32),
+        ("device_type", ctypes.c_int32),
+        ("device_index", ctypes.c_int32),
+        ("rank", ctypes.c_int32),
+        ("shape", ctypes.c_int64 * MAX_RANK),
+        ("strides", ctypes.c_int64 * MAX_RANK),
+    ]
 
 
 class ParamF32(ctypes.Structure):
@@ -40,27 +47,69 @@ class Status(ctypes.Structure):
 
 
 class Executor(ctypes.Structure):
-    _fields_ = [("self", ctypes.c_void_p), ("concurrency", ctypes.c_void_p), ("run", ctypes.c_void_p)]
+    _fields_ = [
+        ("self", ctypes.c_void_p),
+        ("concurrency", ctypes.c_void_p),
+        ("run", ctypes.c_void_p),
+    ]
 
 
 class Context(ctypes.Structure):
-    _fields_ = [("struct_size", ctypes.c_size_t), ("workspace", ctypes.c_void_p),
-                ("workspace_size", ctypes.c_size_t), ("executor", ctypes.POINTER(Executor)),
-                ("backend", ctypes.c_int32), ("simd", ctypes.c_int32)]
+    _fields_ = [
+        ("struct_size", ctypes.c_size_t),
+        ("workspace", ctypes.c_void_p),
+        ("workspace_size", ctypes.c_size_t),
+        ("executor", ctypes.POINTER(Executor)),
+        ("backend", ctypes.c_int32),
+        ("simd", ctypes.c_int32),
+    ]
 
 
 class ScoreArgs(ctypes.Structure):
-    _fields_ = [("struct_size", ctypes.c_size_t), ("temperature", ParamF32), ("ignore_index", ctypes.c_int64),
-                ("vocab_size", ctypes.c_int64)] + [(name, Tensor) for name in (
-                    "logits", "targets", "logprobs", "lse", "entropy", "argmax", "rank", "top_ids",
-                    "top_logprobs", "row_status")]
+    _fields_ = [
+        ("struct_size", ctypes.c_size_t),
+        ("temperature", ParamF32),
+        ("ignore_index", ctypes.c_int64),
+        ("vocab_size", ctypes.c_int64),
+    ] + [
+        (name, Tensor)
+        for name in (
+            "logits",
+            "targets",
+            "logprobs",
+            "lse",
+            "entropy",
+            "argmax",
+            "rank",
+            "top_ids",
+            "top_logprobs",
+            "row_status",
+        )
+    ]
 
 
 class SampleArgs(ctypes.Structure):
-    _fields_ = [("struct_size", ctypes.c_size_t), ("temperature", ParamF32), ("seed", ParamU64),
-                ("offset", ParamU64), ("draws", ctypes.c_int64), ("vocab_size", ctypes.c_int64)] + [
-                    (name, Tensor) for name in ("logits", "indices", "u", "token", "logprob", "raw_logprob",
-                                                "lse", "entropy", "row_status")]
+    _fields_ = [
+        ("struct_size", ctypes.c_size_t),
+        ("temperature", ParamF32),
+        ("seed", ParamU64),
+        ("offset", ParamU64),
+        ("draws", ctypes.c_int64),
+        ("vocab_size", ctypes.c_int64),
+    ] + [
+        (name, Tensor)
+        for name in (
+            "logits",
+            "indices",
+            "u",
+            "token",
+            "logprob",
+            "raw_logprob",
+            "lse",
+            "entropy",
+            "row_status",
+        )
+    ]
 
 
 TASK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
@@ -99,7 +148,9 @@ def median_ms(work, repeats=7):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("library")
     parser.add_argument("--rows", type=int, default=256)
     parser.add_argument("--vocab", type=int, default=131072)
@@ -107,7 +158,9 @@ def main():
     torch.set_num_threads(1)
     library = ctypes.CDLL(options.library)
     library.logsum_token_logprobs.restype = library.logsum_sample.restype = Status
-    executor = Executor(None, ctypes.cast(one_thread, ctypes.c_void_p), ctypes.cast(run_here, ctypes.c_void_p))
+    executor = Executor(
+        None, ctypes.cast(one_thread, ctypes.c_void_p), ctypes.cast(run_here, ctypes.c_void_p)
+    )
     context = Context(ctypes.sizeof(Context), None, 0, ctypes.pointer(executor), 0, 0)
 
     def call(function, args):
@@ -137,8 +190,13 @@ def main():
             return torch.multinomial(torch.softmax(x, -1), 1)
 
         for name, theirs, ours in (
-                ("log_softmax + gather", gather, lambda a=score: call(library.logsum_token_logprobs, a)),
-                ("softmax + multinomial", multinomial, lambda a=draw: call(library.logsum_sample, a))):
+            (
+                "log_softmax + gather",
+                gather,
+                lambda a=score: call(library.logsum_token_logprobs, a),
+            ),
+            ("softmax + multinomial", multinomial, lambda a=draw: call(library.logsum_sample, a)),
+        ):
             a, b = median_ms(theirs, 5), median_ms(ours, 9)
             print(f"{str(dtype)[6:] + ' ' + name:34} {a:7.1f} ms {b:7.1f} ms {a / b:6.1f}x")
 

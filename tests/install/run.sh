@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs logsum, shared and static, and builds C++ and C consumers against it: find_package, pkg-config,
-# and with exceptions off.
+# Installs logsum, shared and static, and builds C++ and C consumers against it: find_package,
+# pkg-config, and with exceptions off.
 set -euo pipefail
 source_dir=$1
 work=$2
@@ -14,7 +14,8 @@ for shared in ON OFF; do
     -DCMAKE_INSTALL_LIBDIR=lib >"$work-configure.log"
   cmake --build "$work/build-$shared" >"$work-build.log"
   cmake --install "$work/build-$shared" >/dev/null
-  cmake -S "$here" -B "$work/consumer-$shared" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" >"$work-configure.log"
+  cmake -S "$here" -B "$work/consumer-$shared" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" \
+    >"$work-configure.log"
   cmake --build "$work/consumer-$shared"
   "$work/consumer-$shared/consumer_cpp"
   "$work/consumer-$shared/consumer_c"
@@ -22,7 +23,7 @@ for shared in ON OFF; do
   static_flag=()
   if [ "$shared" = OFF ]; then static_flag=(--static); fi
   # shellcheck disable=SC2046
-  PKG_CONFIG_PATH=$prefix/lib/pkgconfig cc -std=c99 "$here/consumer.c" -o "$work/pkgconfig-$shared" \
+  cc -std=c99 "$here/consumer.c" -o "$work/pkgconfig-$shared" \
     $(PKG_CONFIG_PATH=$prefix/lib/pkgconfig pkg-config --cflags --libs "${static_flag[@]}" logsum)
   LD_LIBRARY_PATH=$prefix/lib "$work/pkgconfig-$shared"
 done

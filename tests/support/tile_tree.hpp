@@ -133,6 +133,20 @@ inline Tile tile_of(const float* z, int columns, const Scale& scale) {
   return tile;
 }
 
+// The page's series.
+inline double ln(double x) {
+  int e = 0;
+  double a = std::frexp(x, &e);
+  if (a <= 0x1.6a09e667f3bcdp-1) {
+    a *= 2;
+    --e;
+  }
+  const double d = (a - 1) / (a + 1), q = d * d;
+  double h = 0;
+  for (int k = 21; k >= 3; k -= 2) h = std::fma(h, q, 1.0 / k);
+  return std::fma(e, 0x1.62e42fefa39efp-1, std::fma(2 * d * q, h, 2 * d));
+}
+
 // A healthy row.
 struct Row {
   std::vector<float> z;
@@ -169,7 +183,7 @@ struct Row {
     }
     const double t = static_cast<double>(max) * static_cast<double>(scale.c);
     const double w_max = poly(static_cast<float>(t - n));
-    log_ratio = std::log(static_cast<double>(total) / std::ldexp(w_max, static_cast<int>(s)));
+    log_ratio = ln(static_cast<double>(total) / std::ldexp(w_max, static_cast<int>(s)));
     lse =
         static_cast<float>(static_cast<double>(max) / static_cast<double>(temperature) + log_ratio);
     const double mean = static_cast<double>(moment) * 128 / static_cast<double>(total);
