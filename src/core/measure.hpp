@@ -110,7 +110,7 @@ inline RowMeasure join(const TileRecord* tiles, std::int64_t count, std::int64_t
     const TileRecord& tile = tiles[i];
     row.poisoned |= tile.sum != tile.sum;
     if (tile.max > row.max) {
-      row.max = tile.max;
+      row.max = tile.max + 0.0f;  // −0 becomes +0: vectors keep either
       row.max_tile = i;
     }
     if (tile.sum > 0 && (!live || tile.n > row.n)) {
@@ -172,7 +172,7 @@ struct RowNorm {
 
   // log p of a logit of this row.
   float logprob(float z) const {
-    return std::fma(std::fma(z, 0.5f, -half_max), two_over_t, -log_ratio);
+    return std::fma(std::fma(z, 0.5f, -half_max), two_over_t, 0.0f - log_ratio);  // never −0
   }
 };
 

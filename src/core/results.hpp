@@ -17,7 +17,7 @@ namespace logsum {
 // see the logits knows whether it holds a NaN.
 inline RowStatus status_of(const RowMeasure& row) {
   if (row.poisoned) return row.max == -kNegInf ? RowStatus::pos_inf : RowStatus::nan;
-  return row.mass == 0 ? RowStatus::empty : RowStatus::ok;
+  return row.mass == 0 || row.max_tile < 0 ? RowStatus::empty : RowStatus::ok;
 }
 
 inline float lse_of_failed(RowStatus status) { return status == RowStatus::empty ? kNegInf : kNan; }
@@ -67,7 +67,8 @@ class TileChooser {
     // floor(u · mass)
     const auto target =
         static_cast<std::uint64_t>(static_cast<unsigned __int128>(bits) * mass_ >> 53);
-    const std::int64_t tile = std::upper_bound(above_, above_ + tiles_, target) - above_;
+    // Never beyond the last, even where merge was given sums that no measure makes.
+    const std::int64_t tile = std::upper_bound(above_, above_ + tiles_ - 1, target) - above_;
     const std::uint64_t below = tile > 0 ? above_[tile - 1] : 0;
     return {tile, static_cast<double>(target - below) / static_cast<double>(above_[tile] - below)};
   }

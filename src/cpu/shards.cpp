@@ -20,6 +20,18 @@ void find_argmax(const Kernels& kernels, const Row& row, TileRecord* records,
     best->argmax = kernels.find(row.load(best - records, scratch), best->max);
 }
 
+// What a record holds whatever machine made it: the order in which vectors meet NaNs and zeros
+// decides on a NaN's payload and on the sign of a maximum of 0.
+TileRecord canonical(const TileRecord& record) {
+  TileRecord result = record;
+  if (record.sum != record.sum) {
+    result = TileRecord();
+    result.sum = kNan;
+  }
+  result.max = record.max + 0.0f;
+  return result;
+}
+
 float target_logit(const MeasurePlan& plan, const Row& logits, std::int64_t row) {
   const std::int64_t column = plan.targets.integer(row) - plan.vocab_start;
   return column >= 0 && column < plan.logits.columns ? logits.value(column) : kNegInf;
@@ -102,28 +114,36 @@ class Merger {
   const MergePlan& plan_;
 };
 
+// Choices are bytes from elsewhere: one that doesn't fit this row and temperature draws nothing.
 void draw_row(const DrawPlan& plan, const Kernels& kernels, std::int64_t row,
               TileScratch& scratch) {
   const Row logits(kernels, plan.logits, row);
   const float t = plan.temperature(row);
+  const bool draws = is_valid_temperature(t);
   TileCdf cdf;
   Tile loaded;
   std::int64_t built = -1;
   for (std::int64_t k = 0; k < plan.choices.count; ++k) {
     const DrawChoice& choice = plan.choices.row(row)[k];
     const std::int64_t tile = choice.tile - plan.vocab_start / kTile;
-    if (choice.tile < 0 || tile < 0 || tile >= logits.tiles()) {
+    int column = -1;
+    if (choice.tile >= 0 && tile >= 0 && tile < logits.tiles() && (draws || t == 0.0f)) {
+      if (tile != built) {
+        loaded = logits.load(tile, scratch);
+        if (draws) cdf.build(kernels, loaded, Temperature(t));
+        built = tile;
+      }
+      if (choice.share < 0)
+        column = choice.column;
+      else if (draws)
+        column = cdf.find(choice.share);
+    }
+    if (column < 0 || column >= loaded.columns) {
       plan.token.set_integer(row, k, -1);
       plan.logprob.set(row, k, kNegInf);
       plan.token_logit.set(row, k, kNegInf);
       continue;
     }
-    if (tile != built) {
-      loaded = logits.load(tile, scratch);
-      if (t != 0.0f) cdf.build(kernels, loaded, Temperature(t));
-      built = tile;
-    }
-    const int column = choice.share < 0 ? choice.column : cdf.find(choice.share);
     const RowNorm norm(choice.half_max, choice.two_over_t, choice.log_ratio);
     plan.token.set_integer(row, k, choice.tile * kTile + column);
     plan.logprob.set(row, k, choice.share < 0 ? 0.0f : norm.logprob(loaded.z[column]));
@@ -144,6 +164,7 @@ Status measure(const MeasurePlan& plan, const Context& context) {
         if (!is_valid_temperature(t)) return;
         const Temperature temperature(t);
         Row(kernels, plan.logits, row).measure(first, last, {temperature, plan.moment}, records);
+        std::transform(records, records + (last - first), records, canonical);
       },
       [&](std::int64_t row, TileScratch& scratch) {
         const Row logits(kernels, plan.logits, row);

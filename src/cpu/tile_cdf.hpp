@@ -23,15 +23,19 @@ class TileCdf {
 
   // The column in which `share` of the tile's mass is reached. The tile's mass in the row's table
   // and the sum of its columns' units are rounded differently; a share maps one onto the other,
-  // where a plain difference would leave the last column whatever rounding left over.
+  // where a plain difference would leave the last column whatever rounding left over. −1 for a
+  // share that isn't in [0, 1] or a tile without mass, which only draw can meet: its choices may be
+  // another row's.
   int find(double share) const {
+    if (!(share >= 0 && share <= 1) || total_ == 0) return -1;
     const auto scaled = static_cast<std::uint64_t>(share * static_cast<double>(total_));
     const std::uint64_t target = std::min(scaled, total_ - 1);
-    const auto end = blocks_.begin() + block_count_;
-    const auto block = std::upper_bound(blocks_.begin(), end, target);
+    const auto last = blocks_.begin() + block_count_ - 1;
+    const auto block = std::upper_bound(blocks_.begin(), last, target);
     std::uint64_t cdf = block == blocks_.begin() ? 0 : *(block - 1);
     auto column = static_cast<std::size_t>(block - blocks_.begin()) * kDrawBlock;
-    while ((cdf += draw_units(weights_[column])) <= target) ++column;
+    const std::size_t end = column + kDrawBlock;
+    while (column < end && (cdf += draw_units(weights_[column])) <= target) ++column;
     return static_cast<int>(column);
   }
 

@@ -61,7 +61,7 @@ class Scorer {
     const RowNorm norm(measure, temperature);
     for (std::int64_t k = 0; k < plan_.targets_per_row; ++k) {
       const std::int64_t target = plan_.targets.integer(row, k);
-      if (!is_valid_target(plan_, target)) {
+      if (target == plan_.ignore_index || !is_valid_target(plan_, target)) {
         write_unscored(row, k, target);
         continue;
       }

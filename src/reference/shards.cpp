@@ -65,7 +65,7 @@ struct Merged {
     }
     if (poisoned)
       status = max == kInf ? RowStatus::pos_inf : RowStatus::nan;
-    else if (n == -kInf)
+    else if (n == -kInf || max_tile < 0)
       status = RowStatus::empty;
     if (status != RowStatus::ok) return;
     for (const TileRecord& tile : records) {
@@ -147,12 +147,16 @@ void draw_row(const DrawPlan& plan, std::int64_t row) {
   const double temperature = plan.temperature(row);
   for (std::int64_t k = 0; k < plan.choices.count; ++k) {
     const DrawChoice& choice = plan.choices.row(row)[k];
-    const std::int64_t begin = choice.tile * kTile - plan.vocab_start;
+    const std::int64_t tile = choice.tile - plan.vocab_start / kTile;
+    const bool mine = choice.tile >= 0 && tile >= 0 && tile < tile_count(plan.logits.columns);
+    const std::int64_t begin = mine ? tile * kTile : 0;
     const std::int64_t end = std::min<std::int64_t>(begin + kTile, plan.logits.columns);
-    const bool mine = choice.tile >= 0 && begin >= 0 && begin < plan.logits.columns;
+    const float t = plan.temperature(row);
     std::int64_t column = -1;
-    if (mine && choice.share < 0) column = begin + choice.column;
-    if (mine && choice.share >= 0) {
+    if (mine && choice.share < 0 && (t == 0 || is_valid_temperature(t)) && choice.column >= 0 &&
+        choice.column < end - begin)
+      column = begin + choice.column;
+    if (mine && choice.share >= 0 && choice.share <= 1 && is_valid_temperature(t)) {
       double max = -kInf;
       double mass = 0;
       for (std::int64_t i = begin; i < end; ++i)

@@ -152,7 +152,9 @@ struct Batch {
       : logits(static_cast<std::int64_t>(cases.size()), columns, dtype, padding, misalign) {
     for (std::size_t i = 0; i < cases.size(); ++i) {
       values.push_back(cases[i].make(columns, seed + static_cast<std::uint32_t>(i)));
-      for (float& x : values.back()) x = rounded_to(x, dtype);
+      // A value too large for f16 would become +∞ and the row sick.
+      for (float& x : values.back())
+        x = rounded_to(dtype == DType::f16 ? std::min(x, 65504.0f) : x, dtype);
       logits.set_row(static_cast<std::int64_t>(i), values.back());
     }
   }

@@ -121,6 +121,7 @@ inline Tile tile_of(const float* z, int columns, const Scale& scale) {
     tile.n = raised;
     tile.live = true;
   }
+  tile.max += 0.0f;  // −0 becomes +0
   tile.sum = fold(a) * 0x1p-101f;
   tile.moment = fold(b) * 0x1p-101f;
   for (int i = 0; i < columns && !tile.poisoned; ++i) {
@@ -193,7 +194,7 @@ struct Row {
 
   float logprob(std::size_t column) const {
     return std::fmaf(std::fmaf(z[column], 0.5f, -max / 2), 2.0f / scale.t,
-                     -static_cast<float>(log_ratio));
+                     0.0f - static_cast<float>(log_ratio));
   }
 
   // rng.md: from 53 bits to a column.
