@@ -189,9 +189,9 @@ Status Checker::per_row(const Argument& argument, const Argument& reference, int
                         std::initializer_list<DType> dtypes, ElementsView& view) const noexcept {
   const Tensor& t = argument.tensor;
   if (!t.present()) return {};
+  LOGSUM_RETURN_IF_ERROR(tensor(argument));
   if (t.elements() != 1 || t.rank > 1)
     return elements(argument, reference, leading, {.dtypes = dtypes}, view);
-  LOGSUM_RETURN_IF_ERROR(tensor(argument));
   LOGSUM_RETURN_IF_ERROR(dtype(argument, dtypes));
   view.data = static_cast<std::byte*>(t.data);
   view.dtype = t.dtype;

@@ -62,12 +62,12 @@ Status check_scoring(const Checker& check, const MergeArgs& args, const Argument
 
 Status check_sampling(const Checker& check, const MergeArgs& args, const Argument& first,
                       int leading, MergePlan& plan) {
-  if (!args.choices.present()) return {};
   if (args.draws < 1 || args.draws > INT32_MAX)
     return check.invalid("draws is %lld, must be in [1, 2^31 - 1]",
                          static_cast<long long>(args.draws));
-  LOGSUM_RETURN_IF_ERROR(check_structs(check, {"choices", args.choices}, first, leading, args.draws,
-                                       true, plan.choices));
+  if (args.choices.present())
+    LOGSUM_RETURN_IF_ERROR(check_structs(check, {"choices", args.choices}, first, leading,
+                                         args.draws, true, plan.choices));
   return check_uniforms(check, args.u, args.seed, args.offset, first, leading, args.draws,
                         plan.uniforms);
 }

@@ -22,6 +22,7 @@ Status make_plan(const TokenLogprobsArgs& args, TokenLogprobsPlan& plan) noexcep
                          args.targets.present() ? "logprobs" : "targets");
   if (args.rank.present() && !args.targets.present())
     return check.invalid("targets is missing: rank is the rank of a target");
+  if (args.targets.present()) LOGSUM_RETURN_IF_ERROR(check.tensor({"targets", args.targets}));
   const bool many = args.targets.rank > leading;
   const std::int64_t inner = many ? args.targets.dim(-1) : 0;
   if (many && inner == 0)
@@ -48,10 +49,11 @@ Status make_plan(const TokenLogprobsArgs& args, TokenLogprobsPlan& plan) noexcep
 
   const Tensor& top = args.top_ids.present() ? args.top_ids : args.top_logprobs;
   if (top.present()) {
+    const char* name = args.top_ids.present() ? "top_ids" : "top_logprobs";
+    LOGSUM_RETURN_IF_ERROR(check.tensor({name, top}));
     plan.top_n = top.rank > 0 ? top.dim(-1) : 0;
     if (plan.top_n < 1 || plan.top_n > plan.logits.columns)
-      return check.invalid("%s has shape %s, N must be in [1, %lld] (the vocabulary)",
-                           args.top_ids.present() ? "top_ids" : "top_logprobs",
+      return check.invalid("%s has shape %s, N must be in [1, %lld] (the vocabulary)", name,
                            describe_shape(top).s, static_cast<long long>(plan.logits.columns));
   }
   LOGSUM_RETURN_IF_ERROR(
