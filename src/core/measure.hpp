@@ -79,11 +79,13 @@ inline int mass_shift(std::int64_t columns) {
   return 61 - static_cast<int>(std::bit_width(static_cast<std::uint64_t>(columns - 1)));
 }
 
-// trunc(x · 2^e) for |result| < 2^63; exact where e ≥ 0 and x is an f32.
+// trunc(x · 2^e), e ≤ 62; exact where e ≥ 0 and x is an f32. Records may come from elsewhere: what
+// no row can hold becomes some number, never undefined behaviour.
 inline std::int64_t scaled_integer(double x, double e) {
-  if (e < -120) return 0;
-  return static_cast<std::int64_t>(
-      x * std::bit_cast<double>(static_cast<std::uint64_t>(1023 + static_cast<int>(e)) << 52));
+  if (!(e >= -120)) return 0;
+  const double scaled =
+      x * std::bit_cast<double>(static_cast<std::uint64_t>(1023 + static_cast<int>(e)) << 52);
+  return std::abs(scaled) < 0x1p63 ? static_cast<std::int64_t>(scaled) : 0;
 }
 
 inline std::uint64_t tile_mass(const TileRecord& tile, const RowMeasure& row) {
@@ -94,7 +96,6 @@ inline std::uint64_t tile_mass(const TileRecord& tile, const RowMeasure& row) {
 inline std::int64_t tile_moment(const TileRecord& tile, const RowMeasure& row) {
   if (!(tile.sum > 0)) return 0;
   const double lower = row.n - tile.n;
-  if (lower > 120) return 0;
   const double moment =
       std::fma(lower, static_cast<double>(tile.sum), static_cast<double>(tile.moment));
   return scaled_integer(moment, row.mass_shift - 7 - lower);
@@ -118,10 +119,12 @@ inline RowMeasure join(const TileRecord* tiles, std::int64_t count, std::int64_t
       live = true;
     }
   }
+  std::uint64_t moment = 0;  // unsigned: records from elsewhere may overflow it
   for (std::int64_t i = 0; i < count; ++i) {
     row.mass += tile_mass(tiles[i], row);
-    row.moment += tile_moment(tiles[i], row);
+    moment += static_cast<std::uint64_t>(tile_moment(tiles[i], row));
   }
+  row.moment = static_cast<std::int64_t>(moment);
   return row;
 }
 

@@ -22,10 +22,10 @@ Tensor Tensor::strided(void* data, DType dtype, std::span<const std::int64_t> sh
 Tensor Tensor::contiguous(void* data, DType dtype, std::span<const std::int64_t> shape,
                           Device device) noexcept {
   std::int64_t strides[kMaxRank] = {};
-  std::int64_t stride = 1;
+  std::uint64_t stride = 1;  // may wrap: an operation refuses such a shape
   for (int i = std::min<int>(static_cast<int>(shape.size()), kMaxRank) - 1; i >= 0; --i) {
-    strides[i] = stride;
-    stride *= shape[i];
+    strides[i] = static_cast<std::int64_t>(stride);
+    stride *= static_cast<std::uint64_t>(shape[i]);
   }
   return strided(data, dtype, shape,
                  std::span(strides, std::min<std::size_t>(shape.size(), kMaxRank)), device);

@@ -19,6 +19,7 @@
 
 #include "cpu/chunk-inl.h"
 #include "cpu/far_chunk.hpp"
+#include "cpu/fold-inl.h"
 #include "cpu/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -137,28 +138,6 @@ HWY_NOINLINE void add_far_chunk(const FarLanes& far, const Join& join, Lanes& la
     join_lanes<kMoment, kRaises>(hn::Set(d, join.factor), hn::Set(d, join.distance),
                                  hn::Load(d, far.sum + lane), hn::Load(d, far.moment + lane),
                                  lanes.sums + lane, lanes.moments + lane);
-}
-
-// out[i] = in[2i] + in[2i + 1]
-HWY_INLINE void add_neighbours(const float* HWY_RESTRICT in, int count, float* HWY_RESTRICT out) {
-  const F32 d;
-  const int step = static_cast<int>(hn::Lanes(d));
-  for (int i = 0; i < count; i += step) {
-    V even, odd;
-    hn::LoadInterleaved2(d, in + 2 * i, even, odd);
-    hn::Store(hn::Add(even, odd), d, out + i);
-  }
-}
-
-// Neighbours first, three times; then halves.
-HWY_INLINE float fold(float* lanes) {
-  alignas(64) float half[kLanes / 2];
-  add_neighbours(lanes, kLanes / 2, half);
-  add_neighbours(half, kLanes / 4, lanes);
-  add_neighbours(lanes, kLanes / 8, half);
-  for (int count = kLanes / 16; count >= 1; count /= 2)
-    for (int i = 0; i < count; ++i) half[i] += half[i + count];
-  return half[0];
 }
 
 // The tile in progress, at one temperature.

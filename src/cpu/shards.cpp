@@ -33,8 +33,9 @@ TileRecord canonical(const TileRecord& record) {
 }
 
 float target_logit(const MeasurePlan& plan, const Row& logits, std::int64_t row) {
-  const std::int64_t column = plan.targets.integer(row) - plan.vocab_start;
-  return column >= 0 && column < plan.logits.columns ? logits.value(column) : kNegInf;
+  const std::int64_t target = plan.targets.integer(row);
+  if (target < plan.vocab_start || target - plan.vocab_start >= plan.logits.columns) return kNegInf;
+  return logits.value(target - plan.vocab_start);
 }
 
 class Merger {

@@ -17,6 +17,9 @@ Status make_plan(const DrawArgs& args, DrawPlan& plan) noexcept {
   const int leading = args.logits.rank - 1;
   LOGSUM_RETURN_IF_ERROR(
       check_structs(check, {"choices", args.choices}, logits, leading, -1, false, plan.choices));
+  if (plan.choices.count < 1)
+    return check.invalid("choices has shape %s, n must be at least 1",
+                         describe_shape(args.choices).s);
   const auto output = [&](const char* name, const Tensor& tensor,
                           std::initializer_list<DType> dtypes, bool required, ElementsView& view) {
     return check.elements(

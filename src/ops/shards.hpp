@@ -2,6 +2,7 @@
 // measure, merge and draw after validation, and the checks on what they pass to one another.
 #pragma once
 
+#include <cstdio>
 #include <vector>
 
 #include "core/check.hpp"
@@ -26,10 +27,12 @@ Status check_structs(const Checker& check, const Argument& argument, const Argum
   LOGSUM_RETURN_IF_ERROR(check.tensor(argument));
   LOGSUM_RETURN_IF_ERROR(check.dtype(argument, {DType::u8}));
   if (t.rank != leading + 2 || t.dim(-1) != static_cast<std::int64_t>(sizeof(T)) ||
-      (count >= 0 && t.dim(-2) != count))
-    return check.invalid("%s has shape %s, must be %s's leading dimensions and [%lld, %zu]",
-                         argument.name, describe_shape(t).s, reference.name,
-                         static_cast<long long>(count), sizeof(T));
+      (count >= 0 && t.dim(-2) != count)) {
+    char wanted[24] = "n";
+    if (count >= 0) std::snprintf(wanted, sizeof wanted, "%lld", static_cast<long long>(count));
+    return check.invalid("%s has shape %s, must be %s's leading dimensions and [%s, %zu]",
+                         argument.name, describe_shape(t).s, reference.name, wanted, sizeof(T));
+  }
   Tensor rows = t;
   rows.rank = leading;
   LOGSUM_RETURN_IF_ERROR(check.shape({argument.name, rows}, reference, leading, 0));
