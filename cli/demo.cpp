@@ -8,9 +8,9 @@
 #include <bit>
 #include <cmath>
 
-#include "approx_kl.hpp"
 #include "commands.hpp"
 #include "errors.hpp"
+#include "logsum/approx_kl.hpp"
 #include "logsum/sample.hpp"
 #include "logsum/token_logprobs.hpp"
 #include "numbers.hpp"
@@ -89,9 +89,12 @@ Demo run(const DemoOptions& options, Session& session) {
                           .logprobs = rows(ref_logprob),
                           .temperature = options.temperature},
                          context));
+    check(approx_kl({.per_token_logps = rows(target_logprob),
+                     .ref_per_token_logps = rows(ref_logprob),
+                     .k3 = rows(k3)},
+                    context));
   });
   for (std::size_t i = 0; i < scored.size(); ++i) {
-    r.floats(k3)[i] = approx_kl(r.floats(target_logprob)[i], r.floats(ref_logprob)[i]).k3;
     demo.agreeing += std::bit_cast<std::uint32_t>(scored[i]) ==
                      std::bit_cast<std::uint32_t>(r.floats(logprob)[i]);
   }

@@ -5,10 +5,10 @@
 
 #include <cmath>
 
-#include "approx_kl.hpp"
 #include "commands.hpp"
 #include "errors.hpp"
 #include "io/file_error.hpp"
+#include "logsum/approx_kl.hpp"
 #include "logsum/token_logprobs.hpp"
 #include "numbers.hpp"
 #include "row_blocks.hpp"
@@ -91,7 +91,7 @@ class Score {
     if (reference_) ref_status_.resize(targets_.size());
     const auto body = [&](const RowBlock& block) {
       score_block(block);
-      if (reference_) score_reference(block);
+      if (reference_) compare_with_reference(block);
     };
     if (reference_)
       for_each_block({&logits_, &*reference_}, "scoring", session_.quiet(), body);
@@ -99,7 +99,7 @@ class Score {
       for_each_block({&logits_}, "scoring", session_.quiet(), body);
 
     const auto status = std::get<std::vector<std::int32_t>>(row_status_->values);
-    if (reference_) compare();
+    if (reference_) merge_statuses();
     report(results_, summary(), options_.report);
     fail_on_bad_rows(logits_, columns_, status);
     if (reference_) fail_on_bad_rows(*reference_, columns_, ref_status_);
@@ -131,25 +131,25 @@ class Score {
     check(token_logprobs(args, session_.context()), logits_);
   }
 
-  void score_reference(const RowBlock& block) {
+  void compare_with_reference(const RowBlock& block) {
     TokenLogprobsArgs args = arguments(block.logits[1], block);
     args.logprobs = block_of(ref_logprob_, block);
     args.row_status = Tensor::of(ref_status_.data() + block.first, {block.rows});
     check(token_logprobs(args, session_.context()), *reference_);
+    check(approx_kl({.per_token_logps = block_of(logprob_, block),
+                     .ref_per_token_logps = args.logprobs,
+                     .k1 = block_of(k_[0], block),
+                     .k2 = block_of(k_[1], block),
+                     .k3 = block_of(k_[2], block)},
+                    session_.context()),
+          logits_);
   }
 
-  // k1, k2, k3; and a row whose reference has no distribution isn't ok.
-  void compare() {
-    const auto& logprob = results_.floats(*logprob_);
-    const auto& ref_logprob = results_.floats(*ref_logprob_);
+  // A row whose reference has no distribution isn't ok.
+  void merge_statuses() {
     auto& status = std::get<std::vector<std::int32_t>>(row_status_->values);
-    for (std::size_t i = 0; i < logprob.size(); ++i) {
-      const ApproxKl kl = approx_kl(logprob[i], ref_logprob[i]);
-      results_.floats(*k_[0])[i] = kl.k1;
-      results_.floats(*k_[1])[i] = kl.k2;
-      results_.floats(*k_[2])[i] = kl.k3;
+    for (std::size_t i = 0; i < status.size(); ++i)
       if (static_cast<RowStatus>(status[i]) == RowStatus::ok) status[i] = ref_status_[i];
-    }
   }
 
   Summary summary() const {

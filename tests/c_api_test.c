@@ -126,6 +126,103 @@ static void shards_agree_with_the_row(void) {
   CHECK(token == 1 && drawn_logprob == logprob);
 }
 
+static int close_to(const float* values, const float* wanted, int n) {
+  for (int i = 0; i < n; ++i)
+    if (!(fabsf(values[i] - wanted[i]) < 2e-6f)) return 0;
+  return 1;
+}
+
+static void softmax_and_its_gradients(void) {
+  const float p[4] = {0.5f, 0.25f, 0.125f, 0.125f};
+  const float log_p[4] = {-0.6931472f, -1.3862944f, -2.0794415f, -2.0794415f};
+  float out[4];
+  int32_t row_status = 9;
+
+  logsum_softmax_args args = logsum_softmax_args_defaults();
+  args.logits = vector_of(logits[0], LOGSUM_F32, 4);
+  args.output = vector_of(out, LOGSUM_F32, 4);
+  args.row_status = logsum_tensor_contiguous(&row_status, LOGSUM_I32, 0, NULL);
+  CHECK(logsum_softmax_workspace_size(&args) > 0);
+  CHECK_OK(logsum_log_softmax(&args, NULL));
+  CHECK(close_to(out, log_p, 4) && row_status == LOGSUM_ROW_OK);
+
+  /* A gradient of 1 at column 0 alone: -p everywhere, 1 more there. */
+  float grad_output[4] = {1, 0, 0, 0}, grad[4];
+  const float log_softmax_grad[4] = {0.5f, -0.25f, -0.125f, -0.125f};
+  logsum_softmax_backward_args b = logsum_softmax_backward_args_defaults();
+  b.grad_output = vector_of(grad_output, LOGSUM_F32, 4);
+  b.output = args.output;
+  b.grad_logits = vector_of(grad, LOGSUM_F32, 4);
+  CHECK(logsum_softmax_backward_workspace_size(&b) > 0);
+  CHECK_OK(logsum_log_softmax_backward(&b, NULL));
+  CHECK(close_to(grad, log_softmax_grad, 4));
+
+  CHECK_OK(logsum_softmax(&args, NULL));
+  CHECK(close_to(out, p, 4));
+  /* p_j (g_j - p_0) */
+  const float softmax_grad[4] = {0.25f, -0.125f, -0.0625f, -0.0625f};
+  CHECK_OK(logsum_softmax_backward(&b, NULL));
+  CHECK(close_to(grad, softmax_grad, 4));
+
+  /* Along the first dimension of a column vector; a temperature flattens. */
+  const int64_t column[2] = {4, 1};
+  args.logits = logsum_tensor_contiguous(logits[0], LOGSUM_F32, 2, column);
+  args.output = logsum_tensor_contiguous(out, LOGSUM_F32, 2, column);
+  args.row_status.dtype = 0;
+  args.row_status.data = NULL;
+  args.dim = 0;
+  CHECK_OK(logsum_softmax(&args, NULL));
+  CHECK(close_to(out, p, 4));
+  args.temperature.value = 0.5f;
+  CHECK_OK(logsum_softmax(&args, NULL));
+  CHECK(fabsf(out[0] - 8.0f / 11.0f) < 2e-6f);
+}
+
+static void logsumexp_and_its_gradient(void) {
+  float lse = 9, grad_output = 2, grad[4];
+  logsum_logsumexp_args args = logsum_logsumexp_args_defaults();
+  args.logits = vector_of(logits[0], LOGSUM_F32, 4);
+  args.lse = logsum_tensor_contiguous(&lse, LOGSUM_F32, 0, NULL);
+  CHECK(logsum_logsumexp_workspace_size(&args) >= LOGSUM_TILE_RECORD_BYTES);
+  CHECK_OK(logsum_logsumexp(&args, NULL));
+  CHECK(fabsf(lse - 3.0f) < 2e-6f);
+
+  const float wanted[4] = {1, 0.5f, 0.25f, 0.25f};
+  logsum_logsumexp_backward_args b = logsum_logsumexp_backward_args_defaults();
+  b.grad_output = logsum_tensor_contiguous(&grad_output, LOGSUM_F32, 0, NULL);
+  b.lse = args.lse;
+  b.logits = args.logits;
+  b.grad_logits = vector_of(grad, LOGSUM_F32, 4);
+  CHECK(logsum_logsumexp_backward_workspace_size(&b) == 0);
+  CHECK_OK(logsum_logsumexp_backward(&b, NULL));
+  CHECK(close_to(grad, wanted, 4));
+}
+
+static void kl_of_two_tokens(void) {
+  float logp[2] = {-1, -1}, ref[2] = {-1, -2};
+  float k1[2], k2[2], k3[2], mean_k3 = 9;
+  const float wanted_k1[2] = {0, 1}, wanted_k2[2] = {0, 0.5f}, wanted_k3[2] = {0, 0.3678794f};
+  uint8_t mask[2] = {0, 1};
+  int64_t count = 9, overflow_count = 9;
+  logsum_approx_kl_args args = logsum_approx_kl_args_defaults();
+  args.per_token_logps = vector_of(logp, LOGSUM_F32, 2);
+  args.ref_per_token_logps = vector_of(ref, LOGSUM_F32, 2);
+  args.completion_mask = vector_of(mask, LOGSUM_BOOL, 2);
+  args.k1 = vector_of(k1, LOGSUM_F32, 2);
+  args.k2 = vector_of(k2, LOGSUM_F32, 2);
+  args.k3 = vector_of(k3, LOGSUM_F32, 2);
+  args.mean_k3 = logsum_tensor_contiguous(&mean_k3, LOGSUM_F32, 0, NULL);
+  args.count = logsum_tensor_contiguous(&count, LOGSUM_I64, 0, NULL);
+  args.overflow_count = logsum_tensor_contiguous(&overflow_count, LOGSUM_I64, 0, NULL);
+  CHECK(logsum_approx_kl_workspace_size(&args) > 0);
+  CHECK_OK(logsum_approx_kl(&args, NULL));
+  CHECK(close_to(k1, wanted_k1, 2) && close_to(k2, wanted_k2, 2) && close_to(k3, wanted_k3, 2));
+  CHECK(fabsf(mean_k3 - wanted_k3[1]) < 2e-6f && count == 1 && overflow_count == 0);
+  ref[1] = 100;
+  CHECK_OK(logsum_approx_kl(&args, NULL));
+  CHECK(overflow_count == 1);
+}
+
 static void structs_are_versioned(void) {
   logsum_sample_args args = logsum_sample_args_defaults();
   struct {
@@ -207,6 +304,9 @@ int main(void) {
   scores_known_probabilities();
   draws_by_the_callers_uniform();
   shards_agree_with_the_row();
+  softmax_and_its_gradients();
+  logsumexp_and_its_gradient();
+  kl_of_two_tokens();
   structs_are_versioned();
   hosts_pool_is_used();
   errors_name_the_argument();

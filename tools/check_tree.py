@@ -16,6 +16,10 @@ OPERATIONS = {
     "measure": "shards",
     "merge": "shards",
     "draw": "shards",
+    "softmax": "softmax",
+    "softmax_backward": "softmax_backward",
+    "logsumexp": "logsumexp",
+    "approx_kl": "approx_kl",
 }
 
 PLACES = [

@@ -74,7 +74,7 @@ typedef struct logsum_tensor {
   int64_t strides[LOGSUM_MAX_RANK];
 } logsum_tensor;
 
-/* Row-major and contiguous; rank in [0, LOGSUM_MAX_RANK]. */
+/* Row-major and contiguous; a rank outside [0, LOGSUM_MAX_RANK] is kept for the call to refuse. */
 LOGSUM_API logsum_tensor logsum_tensor_contiguous(void* data, logsum_dtype dtype, int32_t rank,
                                                   const int64_t* shape);
 
@@ -245,6 +245,110 @@ static inline logsum_draw_args logsum_draw_args_defaults(void) {
 }
 
 LOGSUM_API logsum_status logsum_draw(const logsum_draw_args* args, const logsum_context* context);
+
+typedef struct logsum_softmax_args {
+  size_t struct_size;
+  logsum_param_f32 temperature;
+  int64_t dim;
+  logsum_tensor logits, output, row_status;
+} logsum_softmax_args;
+
+static inline logsum_softmax_args logsum_softmax_args_defaults(void) {
+  logsum_softmax_args value;
+  memset(&value, 0, sizeof value);
+  value.struct_size = sizeof value;
+  value.temperature.value = 1.0f;
+  value.dim = -1;
+  return value;
+}
+
+LOGSUM_API logsum_status logsum_softmax(const logsum_softmax_args* args,
+                                        const logsum_context* context);
+LOGSUM_API logsum_status logsum_log_softmax(const logsum_softmax_args* args,
+                                            const logsum_context* context);
+LOGSUM_API size_t logsum_softmax_workspace_size(const logsum_softmax_args* args);
+
+typedef struct logsum_softmax_backward_args {
+  size_t struct_size;
+  logsum_param_f32 temperature;
+  int64_t dim;
+  logsum_tensor grad_output, output, grad_logits, row_status;
+} logsum_softmax_backward_args;
+
+static inline logsum_softmax_backward_args logsum_softmax_backward_args_defaults(void) {
+  logsum_softmax_backward_args value;
+  memset(&value, 0, sizeof value);
+  value.struct_size = sizeof value;
+  value.temperature.value = 1.0f;
+  value.dim = -1;
+  return value;
+}
+
+LOGSUM_API logsum_status logsum_softmax_backward(const logsum_softmax_backward_args* args,
+                                                 const logsum_context* context);
+LOGSUM_API logsum_status logsum_log_softmax_backward(const logsum_softmax_backward_args* args,
+                                                     const logsum_context* context);
+LOGSUM_API size_t logsum_softmax_backward_workspace_size(const logsum_softmax_backward_args* args);
+
+typedef struct logsum_logsumexp_args {
+  size_t struct_size;
+  logsum_param_f32 temperature;
+  int64_t dim;
+  logsum_tensor logits, lse, row_status;
+} logsum_logsumexp_args;
+
+static inline logsum_logsumexp_args logsum_logsumexp_args_defaults(void) {
+  logsum_logsumexp_args value;
+  memset(&value, 0, sizeof value);
+  value.struct_size = sizeof value;
+  value.temperature.value = 1.0f;
+  value.dim = -1;
+  return value;
+}
+
+LOGSUM_API logsum_status logsum_logsumexp(const logsum_logsumexp_args* args,
+                                          const logsum_context* context);
+LOGSUM_API size_t logsum_logsumexp_workspace_size(const logsum_logsumexp_args* args);
+
+typedef struct logsum_logsumexp_backward_args {
+  size_t struct_size;
+  logsum_param_f32 temperature;
+  int64_t dim;
+  logsum_tensor grad_output, lse, logits, grad_logits;
+} logsum_logsumexp_backward_args;
+
+static inline logsum_logsumexp_backward_args logsum_logsumexp_backward_args_defaults(void) {
+  logsum_logsumexp_backward_args value;
+  memset(&value, 0, sizeof value);
+  value.struct_size = sizeof value;
+  value.temperature.value = 1.0f;
+  value.dim = -1;
+  return value;
+}
+
+LOGSUM_API logsum_status logsum_logsumexp_backward(const logsum_logsumexp_backward_args* args,
+                                                   const logsum_context* context);
+LOGSUM_API size_t
+logsum_logsumexp_backward_workspace_size(const logsum_logsumexp_backward_args* args);
+
+typedef struct logsum_approx_kl_args {
+  size_t struct_size;
+  logsum_tensor per_token_logps, ref_per_token_logps, completion_mask;
+  logsum_tensor k1, k2, k3;
+  logsum_tensor mean_k1, mean_k2, mean_k3;
+  logsum_tensor count, overflow_count;
+} logsum_approx_kl_args;
+
+static inline logsum_approx_kl_args logsum_approx_kl_args_defaults(void) {
+  logsum_approx_kl_args value;
+  memset(&value, 0, sizeof value);
+  value.struct_size = sizeof value;
+  return value;
+}
+
+LOGSUM_API logsum_status logsum_approx_kl(const logsum_approx_kl_args* args,
+                                          const logsum_context* context);
+LOGSUM_API size_t logsum_approx_kl_workspace_size(const logsum_approx_kl_args* args);
 
 #ifdef __cplusplus
 }

@@ -87,6 +87,13 @@ Status read_struct(const char* function, const T* given, const T& defaults, T& r
   return {};
 }
 
+// A workspace query's answer; 0 for a struct that can't be read, whose call says why.
+template <class T, class Size>
+std::size_t workspace_size(const T* given, const T& defaults, const Size& size) {
+  T args;
+  return read_struct("", given, defaults, args).ok() ? size(args) : 0;
+}
+
 // Runs `call(args, context)` with both structs read; no exception crosses the C boundary.
 template <class T, class Call>
 logsum_status run(const char* function, const T* given, const T& defaults,

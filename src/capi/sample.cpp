@@ -37,9 +37,9 @@ logsum_status logsum_sample(const logsum_sample_args* args, const logsum_context
 
 size_t logsum_sample_workspace_size(const logsum_sample_args* args) {
   using namespace logsum;
-  logsum_sample_args c;
-  if (!capi::read_struct("", args, logsum_sample_args_defaults(), c).ok()) return 0;
-  return sample_workspace_size(capi::to_cpp_args(c));
+  return capi::workspace_size(args, logsum_sample_args_defaults(), [](const auto& c) {
+    return sample_workspace_size(capi::to_cpp_args(c));
+  });
 }
 
 }  // extern "C"

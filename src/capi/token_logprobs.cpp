@@ -37,9 +37,9 @@ logsum_status logsum_token_logprobs(const logsum_token_logprobs_args* args,
 
 size_t logsum_token_logprobs_workspace_size(const logsum_token_logprobs_args* args) {
   using namespace logsum;
-  logsum_token_logprobs_args c;
-  if (!capi::read_struct("", args, logsum_token_logprobs_args_defaults(), c).ok()) return 0;
-  return token_logprobs_workspace_size(capi::to_cpp_args(c));
+  return capi::workspace_size(args, logsum_token_logprobs_args_defaults(), [](const auto& c) {
+    return token_logprobs_workspace_size(capi::to_cpp_args(c));
+  });
 }
 
 }  // extern "C"

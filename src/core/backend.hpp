@@ -13,6 +13,11 @@ struct SamplePlan;
 struct MeasurePlan;
 struct MergePlan;
 struct DrawPlan;
+struct SoftmaxPlan;
+struct SoftmaxBackwardPlan;
+struct LogsumexpPlan;
+struct LogsumexpBackwardPlan;
+struct ApproxKlPlan;
 
 struct BackendTable {
   BackendInfo info;
@@ -21,6 +26,13 @@ struct BackendTable {
   Status (*measure)(const MeasurePlan&, const Context&);
   Status (*merge)(const MergePlan&, const Context&);
   Status (*draw)(const DrawPlan&, const Context&);
+  Status (*softmax)(const SoftmaxPlan&, const Context&);
+  Status (*log_softmax)(const SoftmaxPlan&, const Context&);
+  Status (*softmax_backward)(const SoftmaxBackwardPlan&, const Context&);
+  Status (*log_softmax_backward)(const SoftmaxBackwardPlan&, const Context&);
+  Status (*logsumexp)(const LogsumexpPlan&, const Context&);
+  Status (*logsumexp_backward)(const LogsumexpBackwardPlan&, const Context&);
+  Status (*approx_kl)(const ApproxKlPlan&, const Context&);
 };
 
 // The row for the context's backend; an error names what is missing. Also refuses a SIMD target

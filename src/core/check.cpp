@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdarg>
 #include <cstdio>
+#include <cstdlib>
 #include <numeric>
 
 namespace logsum {
@@ -79,6 +80,23 @@ Text describe_shape(const Tensor& tensor) noexcept {
   return text;
 }
 
+Tensor without_dim(const Tensor& tensor, int axis) noexcept {
+  Tensor rows;
+  for (int i = 0; i < tensor.rank; ++i) {
+    if (i == axis) continue;
+    rows.shape[rows.rank] = tensor.shape[i];
+    rows.strides[rows.rank++] = tensor.strides[i];
+  }
+  return rows;
+}
+
+bool same_view(const Tensor& a, const Tensor& b) noexcept {
+  if (a.data != b.data || a.dtype != b.dtype || a.rank != b.rank) return false;
+  for (int i = 0; i < a.rank; ++i)
+    if (a.shape[i] != b.shape[i] || (a.shape[i] > 1 && a.strides[i] != b.strides[i])) return false;
+  return true;
+}
+
 Status Checker::invalid(const char* format, ...) const noexcept {
   char message[280];
   va_list arguments;
@@ -142,28 +160,61 @@ Status Checker::shape(const Argument& argument, const Argument& reference, int l
                  describe_shape(reference.tensor).s);
 }
 
-Status Checker::logits(const Argument& argument, std::int64_t vocab_size,
-                       RowsView& view) const noexcept {
+Status Checker::rows(const Argument& argument, std::int64_t dim, RowsView& view) const noexcept {
   const Tensor& t = argument.tensor;
   if (!t.present()) return invalid("%s is missing", argument.name);
   LOGSUM_RETURN_IF_ERROR(tensor(argument));
   LOGSUM_RETURN_IF_ERROR(dtype(argument, {DType::f32, DType::f16, DType::bf16}));
   if (t.rank < 1) return invalid("%s has no dimensions, must be [..., V]", argument.name);
-  const std::int64_t columns = t.dim(-1);
+  if (dim < -t.rank || dim >= t.rank)
+    return invalid("dim is %lld, must be in [%d, %d] (%s has shape %s)",
+                   static_cast<long long>(dim), -t.rank, t.rank - 1, argument.name,
+                   describe_shape(t).s);
+  const int axis = axis_of(dim, t.rank);
+  const std::int64_t columns = t.dim(axis);
   if (columns < 1 || columns > INT32_MAX)
     return invalid("%s has shape %s, V must be in [1, 2^31 - 1]", argument.name,
                    describe_shape(t).s);
-  if (columns > 1 && t.strides[t.rank - 1] != 1)
-    return invalid("%s has stride %lld along V, must be 1", argument.name,
-                   static_cast<long long>(t.strides[t.rank - 1]));
-  if (vocab_size < 0 || vocab_size > columns)
-    return invalid("vocab_size is %lld, must be in [1, %lld] (V), or 0 for all of V",
-                   static_cast<long long>(vocab_size), static_cast<long long>(columns));
-  view.data = static_cast<const std::byte*>(t.data);
+  const Tensor rows = without_dim(t, axis);
+  view.data = static_cast<std::byte*>(t.data);
   view.dtype = t.dtype;
-  view.rows = t.elements() / columns;
-  view.columns = vocab_size ? vocab_size : columns;
-  view.index = RowIndex(t, t.rank - 1);
+  view.rows = rows.elements();
+  view.columns = columns;
+  view.stride = columns > 1 ? t.strides[axis] : 1;
+  view.index = RowIndex(rows, rows.rank);
+  return {};
+}
+
+Status Checker::logits(const Argument& argument, std::int64_t vocab_size,
+                       RowsView& view) const noexcept {
+  LOGSUM_RETURN_IF_ERROR(rows(argument, -1, view));
+  if (view.stride != 1)
+    return invalid("%s has stride %lld along V, must be 1", argument.name,
+                   static_cast<long long>(view.stride));
+  if (vocab_size < 0 || vocab_size > view.columns)
+    return invalid("vocab_size is %lld, must be in [1, %lld] (V), or 0 for all of V",
+                   static_cast<long long>(vocab_size), static_cast<long long>(view.columns));
+  if (vocab_size) view.columns = vocab_size;
+  return {};
+}
+
+// Sufficient, and necessary but for layouts nobody has: each stride steps over all that the smaller
+// strides reach.
+Status Checker::writable(const Argument& argument) const noexcept {
+  const Tensor& t = argument.tensor;
+  if (t.elements() == 0) return {};
+  for (int i = 0; i < t.rank; ++i) {
+    if (t.shape[i] == 1) continue;
+    const std::int64_t stride = std::abs(t.strides[i]);
+    std::int64_t reach = 0;
+    for (int j = 0; j < t.rank; ++j) {
+      const std::int64_t other = std::abs(t.strides[j]);
+      if (other < stride || (other == stride && j < i)) reach += other * (t.shape[j] - 1);
+    }
+    if (stride <= reach || stride == 0)
+      return invalid("%s is written and its elements overlap: stride %lld in dimension %d",
+                     argument.name, static_cast<long long>(t.strides[i]), i);
+  }
   return {};
 }
 

@@ -17,6 +17,17 @@ struct Text {
 
 Text describe_shape(const Tensor& tensor) noexcept;
 
+// A dimension that may be counted from the end.
+constexpr int axis_of(std::int64_t dim, int rank) noexcept {
+  return static_cast<int>(dim < 0 ? dim + rank : dim);
+}
+
+// A tensor's dimensions but one: what has a value per row along it. No data.
+Tensor without_dim(const Tensor& tensor, int axis) noexcept;
+
+// Both are the same elements in the same order.
+bool same_view(const Tensor& a, const Tensor& b) noexcept;
+
 // A tensor argument with its name, for messages.
 struct Argument {
   const char* name;
@@ -37,8 +48,14 @@ class Checker {
   Status shape(const Argument& argument, const Argument& reference, int leading,
                std::int64_t inner) const noexcept;
 
+  // Rows along any dimension of a tensor of f32, f16 or bf16 with any strides; fills the view.
+  Status rows(const Argument& argument, std::int64_t dim, RowsView& view) const noexcept;
+
   // logits [..., V] with unit stride along V; fills the view.
   Status logits(const Argument& argument, std::int64_t vocab_size, RowsView& view) const noexcept;
+
+  // A written tensor whose elements don't overlap one another.
+  Status writable(const Argument& argument) const noexcept;
 
   // An element-wise tensor over the rows of `reference`; fills the view. Absent is fine where
   // optional.

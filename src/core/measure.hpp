@@ -153,6 +153,16 @@ inline float exp2_fraction(float f) {
   return p;
 }
 
+// S / w_m: the row's mass over the weight of its largest logit, which the same polynomial makes, so
+// that its error cancels where one token holds the mass. At least 1; exactly 1 for a one-hot row.
+inline double mass_over_largest(const RowMeasure& row, const Temperature& temperature) {
+  const double t = static_cast<double>(row.max) * static_cast<double>(temperature.c);
+  const double weight = exp2_fraction(static_cast<float>(t - row.n));
+  const double scale =
+      std::bit_cast<double>(static_cast<std::uint64_t>(1023 + row.mass_shift) << 52);
+  return static_cast<double>(row.mass) / (weight * scale);
+}
+
 // The three numbers that turn a logit into its log-prob, and the row's own results.
 struct RowNorm {
   float half_max = 0;    // m/2
@@ -164,12 +174,9 @@ struct RowNorm {
   RowNorm(float half_maximum, float two_over_temperature, float log_of_ratio)
       : half_max(half_maximum), two_over_t(two_over_temperature), log_ratio(log_of_ratio) {}
   RowNorm(const RowMeasure& row, const Temperature& temperature)
-      : half_max(0.5f * row.max), two_over_t(temperature.two_over_t) {
-    const double t = static_cast<double>(row.max) * static_cast<double>(temperature.c);
-    const double weight = exp2_fraction(static_cast<float>(t - row.n));
-    const double scale =
-        std::bit_cast<double>(static_cast<std::uint64_t>(1023 + row.mass_shift) << 52);
-    log_ratio64 = portable_log(static_cast<double>(row.mass) / (weight * scale));
+      : half_max(0.5f * row.max),
+        two_over_t(temperature.two_over_t),
+        log_ratio64(portable_log(mass_over_largest(row, temperature))) {
     log_ratio = static_cast<float>(log_ratio64);
   }
 

@@ -45,16 +45,17 @@ class RowIndex {
   std::int64_t stride_[kMaxRank] = {};
 };
 
-// Rows of logits: unit stride inside a row.
+// Rows of logits, or of something of their shape.
 struct RowsView {
-  const std::byte* data = nullptr;
+  std::byte* data = nullptr;
   DType dtype = DType::f32;
   std::int64_t rows = 0;
   std::int64_t columns = 0;  // vocab_size
+  std::int64_t stride = 1;   // between columns; only rows along a `dim` have another than 1
   RowIndex index;
 
-  const void* column(std::int64_t row, std::int64_t column) const {
-    return data + (index.offset(row) + column) * static_cast<std::int64_t>(size_of(dtype));
+  void* column(std::int64_t row, std::int64_t column) const {
+    return data + (index.offset(row) + column * stride) * static_cast<std::int64_t>(size_of(dtype));
   }
 };
 

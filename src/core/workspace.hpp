@@ -24,12 +24,14 @@ struct SampleTile {
   std::uint64_t cumulative;
 };
 
-// Bytes for a T per tile of all rows (the leading dimensions of `rows`); 0 for arguments that the
-// operation would refuse.
+// Bytes for a T per tile of all rows (the leading dimensions of `rows`) and `per_row` more for each
+// row; 0 for arguments that the operation would refuse.
 template <class T>
-std::size_t workspace_bytes(const Tensor& rows, int leading, std::int64_t columns) noexcept {
+std::size_t workspace_bytes(const Tensor& rows, int leading, std::int64_t columns,
+                            std::size_t per_row = 0) noexcept {
   if (columns < 1 || leading > kMaxRank) return 0;
-  std::int64_t bytes = tile_count(columns) * static_cast<std::int64_t>(sizeof(T));
+  std::int64_t bytes = tile_count(columns) * static_cast<std::int64_t>(sizeof(T)) +
+                       static_cast<std::int64_t>(per_row);
   for (int i = 0; i < leading; ++i)
     if (rows.shape[i] < 0 || __builtin_mul_overflow(bytes, rows.shape[i], &bytes)) return 0;
   return static_cast<std::size_t>(bytes);

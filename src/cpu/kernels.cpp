@@ -10,7 +10,9 @@
 #include <hwy/foreach_target.h>  // includes this file again for each target but the last
 #include <hwy/highway.h>
 
+#include "cpu/backward-inl.h"
 #include "cpu/draw-inl.h"
+#include "cpu/emit-inl.h"
 #include "cpu/load-inl.h"
 #include "cpu/measure-inl.h"
 #include "cpu/search-inl.h"
@@ -27,8 +29,11 @@ constexpr SimdTarget target_id() {
   }
 }
 
-constexpr Kernels kKernels = {target_id(), &measure_tiles, &load_tile,   &measure_tile,
-                              &find_value, &count_greater, &draw_weights};
+constexpr Kernels kKernels = {target_id(),          &measure_tiles, &load_tile,
+                              &measure_tile,        &find_value,    &count_greater,
+                              &draw_weights,        &emit_exp,      &emit_logprobs,
+                              &sum_products,        &sum_live,      &softmax_gradient,
+                              &log_softmax_gradient};
 
 }  // namespace logsum::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

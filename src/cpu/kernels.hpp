@@ -7,6 +7,8 @@
 #include <cstdint>
 
 #include "core/measure.hpp"
+#include "core/row_exp.hpp"
+#include "core/row_sum.hpp"
 #include "logsum/context.hpp"
 #include "logsum/dtype.hpp"
 
@@ -61,6 +63,20 @@ struct Kernels {
   // summed per block of kDrawBlock columns, and each as f32 in `weights`. −∞ weighs nothing.
   void (*draw_weights)(const Tile& tile, const Temperature& temperature, float* weights,
                        std::uint64_t* block_masses);
+
+  // emit: the tile's columns as probabilities or log-probs, in `dtype` at `out`, which may be where
+  // the tile lies.
+  void (*emit_exp)(const Tile& tile, const RowExp& exp, void* out, DType dtype);
+  void (*emit_logprobs)(const Tile& tile, const RowNorm& norm, void* out, DType dtype);
+
+  // Of a tile of gradients g and a tile of probabilities (log-probs): Σ g·p (Σ g) over the columns
+  // whose probability isn't 0, then, with the row's sum, the gradient of the logits; 0 at the other
+  // columns.
+  double (*sum_products)(const Tile& g, const Tile& p);
+  double (*sum_live)(const Tile& g, const Tile& logp);
+  void (*softmax_gradient)(const Tile& g, const Tile& p, const RowSum& sum, void* out, DType dtype);
+  void (*log_softmax_gradient)(const Tile& g, const Tile& logp, const RowSum& sum, void* out,
+                               DType dtype);
 };
 
 // The weight in draw units of a value from draw_weights.

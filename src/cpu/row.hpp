@@ -21,6 +21,7 @@ class Row {
 
   std::int64_t tiles() const { return tile_count(logits_.columns); }
 
+  // Of a row with unit stride.
   Tile load(std::int64_t tile, TileScratch& scratch) const {
     const std::int64_t begin = tile * kTile;
     const auto columns = static_cast<int>(std::min<std::int64_t>(logits_.columns - begin, kTile));
@@ -38,7 +39,8 @@ class Row {
   }
 
   float value(std::int64_t column) const {
-    const std::byte* p = begin_ + column * static_cast<std::int64_t>(size_of(logits_.dtype));
+    const std::byte* p =
+        begin_ + column * logits_.stride * static_cast<std::int64_t>(size_of(logits_.dtype));
     switch (logits_.dtype) {
       case DType::bf16: return static_cast<float>(*reinterpret_cast<const BFloat16*>(p));
       case DType::f16: return static_cast<float>(*reinterpret_cast<const Half*>(p));
@@ -47,11 +49,10 @@ class Row {
   }
 
   // The row's measure, and what is wrong with the row if anything is.
-  RowMeasure join_records(const TileRecord* records, TileScratch& scratch,
-                          RowStatus& status) const {
+  RowMeasure join_records(const TileRecord* records, RowStatus& status) const {
     const RowMeasure measure = join(records, tiles(), logits_.columns);
     status = status_of(measure);
-    if (measure.poisoned) status = has_nan(records, scratch) ? RowStatus::nan : RowStatus::pos_inf;
+    if (measure.poisoned) status = has_nan(records) ? RowStatus::nan : RowStatus::pos_inf;
     return measure;
   }
 
@@ -68,11 +69,12 @@ class Row {
   }
 
  private:
-  bool has_nan(const TileRecord* records, TileScratch& scratch) const {
+  bool has_nan(const TileRecord* records) const {
     for (std::int64_t i = 0; i < tiles(); ++i) {
       if (records[i].sum == records[i].sum) continue;
-      const Tile tile = load(i, scratch);
-      if (std::any_of(tile.z, tile.z + tile.columns, [](float z) { return z != z; })) return true;
+      const std::int64_t end = std::min(logits_.columns, (i + 1) * kTile);
+      for (std::int64_t column = i * kTile; column < end; ++column)
+        if (std::isnan(value(column))) return true;
     }
     return false;
   }

@@ -43,8 +43,7 @@ class Sampler {
     const float t = plan_.temperature(row);
     const Row z = logits(row);
     RowStatus status;
-    const RowMeasure measure =
-        z.join_records(t == 0.0f ? raw(row) : at_temperature(row), scratch, status);
+    const RowMeasure measure = z.join_records(t == 0.0f ? raw(row) : at_temperature(row), status);
     if (status != RowStatus::ok) return write_failed(row, status);
     const RowNorm raw_norm =
         needs_raw(t) ? RowNorm(join(raw(row), tiles_, plan_.logits.columns), Temperature())
@@ -142,7 +141,7 @@ Status sample(const SamplePlan& plan, const Context& context) {
   const Sampler sampler(plan, *kernels_for(context.simd), workspace.data());
   return visit_runs(
       context, plan.rows, tiles,
-      [&](std::int64_t row, std::int64_t first, std::int64_t last) {
+      [&](std::int64_t row, std::int64_t first, std::int64_t last, TileScratch&) {
         sampler.measure(row, first, last);
       },
       [&](std::int64_t row, TileScratch& scratch) { sampler.finish(row, scratch); });

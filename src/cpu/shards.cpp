@@ -32,12 +32,6 @@ TileRecord canonical(const TileRecord& record) {
   return result;
 }
 
-float target_logit(const MeasurePlan& plan, const Row& logits, std::int64_t row) {
-  const std::int64_t target = plan.targets.integer(row);
-  if (target < plan.vocab_start || target - plan.vocab_start >= plan.logits.columns) return kNegInf;
-  return logits.value(target - plan.vocab_start);
-}
-
 class Merger {
  public:
   explicit Merger(const MergePlan& plan) : plan_(plan) {}
@@ -158,7 +152,7 @@ Status measure(const MeasurePlan& plan, const Context& context) {
   const Kernels& kernels = *kernels_for(context.simd);
   return visit_runs(
       context, plan.logits.rows, plan.records.count,
-      [&](std::int64_t row, std::int64_t first, std::int64_t last) {
+      [&](std::int64_t row, std::int64_t first, std::int64_t last, TileScratch&) {
         const float t = plan.temperature(row);
         TileRecord* const records = plan.records.row(row) + first;
         std::fill(records, records + (last - first), TileRecord());
@@ -170,7 +164,9 @@ Status measure(const MeasurePlan& plan, const Context& context) {
       [&](std::int64_t row, TileScratch& scratch) {
         const Row logits(kernels, plan.logits, row);
         find_argmax(kernels, logits, plan.records.row(row), scratch);
-        if (plan.targets) plan.target_logits.set(row, target_logit(plan, logits, row));
+        if (!plan.targets) return;
+        const std::int64_t column = plan.target_column(row);
+        plan.target_logits.set(row, column < 0 ? kNegInf : logits.value(column));
       });
 }
 

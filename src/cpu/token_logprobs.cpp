@@ -54,7 +54,7 @@ class Scorer {
     const Row logits(kernels_, plan_.logits, row);
     const TileRecord* records = records_ + row * tiles_;
     RowStatus status;
-    const RowMeasure measure = logits.join_records(records, scratch, status);
+    const RowMeasure measure = logits.join_records(records, status);
     if (status != RowStatus::ok) return write_failed(row, status);
 
     const Temperature temperature(t);
@@ -113,7 +113,7 @@ Status token_logprobs(const TokenLogprobsPlan& plan, const Context& context) {
   const Scorer scorer(plan, *kernels_for(context.simd), records.data());
   return visit_runs(
       context, plan.logits.rows, tiles,
-      [&](std::int64_t row, std::int64_t first, std::int64_t last) {
+      [&](std::int64_t row, std::int64_t first, std::int64_t last, TileScratch&) {
         scorer.measure(row, first, last);
       },
       [&](std::int64_t row, TileScratch& scratch) { scorer.finish(row, scratch); });

@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "core/fp_environment.hpp"
+#include "core/row_blocks.hpp"
 #include "cpu/kernels.hpp"
 #include "logsum/context.hpp"
 #include "logsum/status.hpp"
@@ -19,21 +21,41 @@ inline Executor& executor_of(const Context& context) {
   return context.executor ? *context.executor : default_executor();
 }
 
+// Room that each task of a call has to itself, where an operation asks for some; there are then no
+// more tasks than rooms.
+struct TaskRooms {
+  std::byte* data = nullptr;
+  std::int64_t count = 0;
+  std::int64_t bytes = 0;  // of each
+};
+
+// Rooms for staging at `data`, of the workspace that RowBlocks asks for.
+inline TaskRooms staging_rooms(void* data, const RowBlocks& blocks) {
+  return {static_cast<std::byte*>(data), blocks.rooms(), blocks.room_bytes()};
+}
+
+struct TaskScratch : TileScratch {
+  std::byte* room = nullptr;
+};
+
 // Runs body(i, scratch) for each i in [0, count), cut into a few contiguous spans per thread.
 template <class Body>
-bool parallel_spans(Executor& executor, std::int64_t count, const Body& body) {
+bool parallel_spans(Executor& executor, std::int64_t count, const Body& body,
+                    const TaskRooms& rooms = {}) {
   struct Job {
     std::int64_t count, tasks;
     const Body& body;
+    const TaskRooms& rooms;
   };
   constexpr int kTasksPerThread = 8;  // evens out threads that start late or run slow
-  const std::int64_t tasks =
-      std::min<std::int64_t>(count, kTasksPerThread * std::max(1, executor.concurrency()));
-  Job job{count, tasks, body};
+  const std::int64_t wanted = kTasksPerThread * std::max(1, executor.concurrency());
+  const std::int64_t tasks = std::min({count, wanted, rooms.count > 0 ? rooms.count : wanted});
+  Job job{count, tasks, body, rooms};
   const auto task = [](void* argument, std::int64_t i) {
     const Job& j = *static_cast<const Job*>(argument);
     const FpEnvironment environment;
-    TileScratch scratch;
+    TaskScratch scratch;
+    if (j.rooms.count > 0) scratch.room = j.rooms.data + i * j.rooms.bytes;
     const std::int64_t end = j.count / j.tasks * (i + 1) + std::min(i + 1, j.count % j.tasks);
     for (std::int64_t k = j.count / j.tasks * i + std::min(i, j.count % j.tasks); k < end; ++k)
       j.body(k, scratch);
@@ -41,57 +63,54 @@ bool parallel_spans(Executor& executor, std::int64_t count, const Body& body) {
   return executor.run(tasks, task, &job);
 }
 
-inline Status executor_failed() {
+// body(row, scratch) once per row, for operations that measure nothing.
+template <class Body>
+Status parallel_rows(const Context& context, std::int64_t rows, const Body& body,
+                     const TaskRooms& rooms = {}) {
+  if (parallel_spans(executor_of(context), rows, body, rooms)) return {};
   return Status::error(StatusCode::internal, "the executor couldn't run all tasks");
 }
 
-// finish(row, scratch) once per row, for operations that measure nothing.
-template <class Finish>
-Status parallel_rows(const Context& context, std::int64_t rows, const Finish& finish) {
-  return parallel_spans(executor_of(context), rows, finish) ? Status() : executor_failed();
-}
+struct NoEmit {
+  void operator()(std::int64_t, std::int64_t, std::int64_t, TileScratch&) const {}
+};
 
-// measure(row, tile, scratch) for every tile, finish(row, scratch) once per row after all of its
-// tiles.
-template <class Measure, class Finish>
-Status visit(const Context& context, std::int64_t rows, std::int64_t tiles, const Measure& measure,
-             const Finish& finish) {
-  Executor& executor = executor_of(context);
-  bool ran;
-  if (rows >= 2 * executor.concurrency() || executor.concurrency() == 1) {
-    ran = parallel_spans(executor, rows, [&](std::int64_t row, TileScratch& scratch) {
-      for (std::int64_t tile = 0; tile < tiles; ++tile) measure(row, tile, scratch);
-      finish(row, scratch);
-    });
-  } else {
-    ran = parallel_spans(executor, rows * tiles,
-                         [&](std::int64_t i, TileScratch& scratch) {
-                           measure(i / tiles, i % tiles, scratch);
-                         }) &&
-          parallel_spans(executor, rows, finish);
-  }
-  return ran ? Status() : executor_failed();
-}
-
-// As visit, with measure(row, first, last) for runs of a row's tiles, and fewer calls.
-template <class Measure, class Finish>
+// measure(row, first, last, scratch) for runs of tiles that make up each row; finish(row, scratch)
+// once per row after all of its tiles; then, where the row itself is written, emit(row, first,
+// last, scratch) for runs that make it up.
+template <class Measure, class Finish, class Emit = NoEmit>
 Status visit_runs(const Context& context, std::int64_t rows, std::int64_t tiles,
-                  const Measure& measure, const Finish& finish) {
+                  const Measure& measure, const Finish& finish, const Emit& emit = {},
+                  const TaskRooms& rooms = {}) {
   Executor& executor = executor_of(context);
   const int threads = std::max(1, executor.concurrency());
   if (rows >= 2 * threads || threads == 1) {
-    return parallel_rows(context, rows, [&](std::int64_t row, TileScratch& scratch) {
-      measure(row, 0, tiles);
-      finish(row, scratch);
-    });
+    return parallel_rows(
+        context, rows,
+        [&](std::int64_t row, TaskScratch& scratch) {
+          measure(row, 0, tiles, scratch);
+          finish(row, scratch);
+          emit(row, 0, tiles, scratch);
+        },
+        rooms);
   }
   // Few rows: each is cut into so many runs that every thread has some.
   const std::int64_t runs = std::min<std::int64_t>(tiles, 4 * threads / rows + 1);
-  LOGSUM_RETURN_IF_ERROR(parallel_rows(context, rows * runs, [&](std::int64_t i, TileScratch&) {
-    const std::int64_t run = i % runs;
-    measure(i / runs, tiles * run / runs, tiles * (run + 1) / runs);
-  }));
-  return parallel_rows(context, rows, finish);
+  const auto each_run = [&](const auto& body) {
+    return parallel_rows(
+        context, rows * runs,
+        [&](std::int64_t i, TaskScratch& scratch) {
+          const std::int64_t run = i % runs;
+          body(i / runs, tiles * run / runs, tiles * (run + 1) / runs, scratch);
+        },
+        rooms);
+  };
+  LOGSUM_RETURN_IF_ERROR(each_run(measure));
+  LOGSUM_RETURN_IF_ERROR(parallel_rows(context, rows, finish));
+  if constexpr (std::is_same_v<Emit, NoEmit>)
+    return {};
+  else
+    return each_run(emit);
 }
 
 }  // namespace logsum::cpu

@@ -69,6 +69,13 @@ struct MeasurePlan {
   PerRowView<float> temperature;
   std::int64_t vocab_start = 0;
   bool moment = true;
+
+  // The column of the row's target in this shard; −1 if it is elsewhere.
+  std::int64_t target_column(std::int64_t row) const {
+    const std::int64_t target = targets.integer(row);
+    const bool is_here = target >= vocab_start && target - vocab_start < logits.columns;
+    return is_here ? target - vocab_start : -1;
+  }
 };
 
 struct MergePlan {

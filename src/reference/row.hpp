@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "core/measure.hpp"
 #include "core/rows.hpp"
 #include "logsum/row_status.hpp"
 
@@ -22,6 +23,22 @@ inline double load(const void* p, DType dtype) {
     case DType::f16: return static_cast<double>(static_cast<float>(*static_cast<const Half*>(p)));
     default: return *static_cast<const double*>(p);
   }
+}
+
+inline void store(void* p, DType dtype, double value) {
+  const auto rounded = static_cast<float>(value);
+  switch (dtype) {
+    case DType::bf16: *static_cast<BFloat16*>(p) = BFloat16(rounded); return;
+    case DType::f16: *static_cast<Half*>(p) = Half(rounded); return;
+    default: *static_cast<float*>(p) = rounded;
+  }
+}
+
+// Writes value(i) to each column i of a row.
+template <class Value>
+void write_row(const RowsView& view, std::int64_t row, const Value& value) {
+  for (std::int64_t i = 0; i < view.columns; ++i)
+    store(view.column(row, i), view.dtype, value(static_cast<std::size_t>(i)));
 }
 
 inline std::vector<double> read_row(const RowsView& logits, std::int64_t row) {
@@ -78,5 +95,13 @@ struct Distribution {
     return status == RowStatus::ok ? (z - max) / temperature - log_sum : kNan;
   }
 };
+
+// A row at its temperature; none where that is out of range.
+inline Distribution distribution_of(const std::vector<double>& z, float temperature) {
+  if (is_valid_temperature(temperature)) return Distribution(z, temperature);
+  Distribution none({kNan}, 1);
+  none.status = RowStatus::bad_parameter;
+  return none;
+}
 
 }  // namespace logsum::reference

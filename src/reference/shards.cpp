@@ -195,10 +195,9 @@ Status measure(const MeasurePlan& plan, const Context&) {
           is_valid_temperature(t) ? record_of(z, begin, end, t) : TileRecord();
     }
     if (!plan.targets) continue;
-    const std::int64_t column = plan.targets.integer(row) - plan.vocab_start;
-    const bool mine = column >= 0 && column < plan.logits.columns;
-    plan.target_logits.set(row, mine ? static_cast<float>(z[static_cast<std::size_t>(column)])
-                                     : -std::numeric_limits<float>::infinity());
+    const std::int64_t column = plan.target_column(row);
+    plan.target_logits.set(
+        row, column < 0 ? kNegInf : static_cast<float>(z[static_cast<std::size_t>(column)]));
   }
   return {};
 }

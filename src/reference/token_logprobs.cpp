@@ -29,12 +29,7 @@ void write_top(const TokenLogprobsPlan& plan, std::int64_t row, const std::vecto
 
 void score_row(const TokenLogprobsPlan& plan, std::int64_t row) {
   const std::vector<double> z = read_row(plan.logits, row);
-  const float t = plan.temperature(row);
-  Distribution p(z, t);
-  if (!is_valid_temperature(t)) {
-    p = Distribution({kNan}, 1);
-    p.status = RowStatus::bad_parameter;
-  }
+  const Distribution p = distribution_of(z, plan.temperature(row));
   RowStatus status = p.status;
   std::int64_t ignored = 0;
   for (std::int64_t k = 0; k < plan.targets_per_row; ++k) {
