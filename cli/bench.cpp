@@ -18,6 +18,7 @@
 #include <stdexcept>
 
 #include "logsum/sample.hpp"
+#include "logsum/softmax.hpp"
 #include "logsum/token_logprobs.hpp"
 #include "machine_limits.hpp"
 #include "threads.hpp"
@@ -92,13 +93,15 @@ void check(const Status& status) {
 struct Operation {
   std::string name;
   std::int64_t rows;  // how many rows it works on
-  bool is_visit;      // reads each row once: the limit applies
+  bool reads_once;    // each row, and writes none: the limit applies
+  bool is_threaded;
   std::function<void(const Context&)> run;
 };
 
 struct Outputs {
   std::vector<std::int64_t> targets, token;
   std::vector<float> logprobs, lse, entropy;
+  std::vector<std::byte> rows;  // of the logits' size
 };
 
 std::vector<Operation> operations(const Logits& z, Outputs& out) {
@@ -131,6 +134,15 @@ std::vector<Operation> operations(const Logits& z, Outputs& out) {
                    context));
     };
   };
+  const auto write = [&z, &out](Status (*op)(const SoftmaxArgs&, const Context&) noexcept) {
+    return [&z, &out, op](const Context& context) {
+      out.rows.resize(z.bytes());
+      const std::int64_t shape[] = {z.rows(), z.columns()};
+      check(op({.logits = z.tensor(z.rows()),
+                .output = Tensor::contiguous(out.rows.data(), z.dtype(), shape)},
+               context));
+    };
+  };
   const auto scalar = [&z, &out](const Context&) {
     for (std::int64_t row = 0; row < 2; ++row) {
       const auto begin = static_cast<std::size_t>(row * z.columns());
@@ -143,12 +155,14 @@ std::vector<Operation> operations(const Logits& z, Outputs& out) {
       out.lse[static_cast<std::size_t>(row)] = max + static_cast<float>(std::log(sum));
     }
   };
-  return {{"token_logprobs", rows, true, score(rows, false)},
-          {"token_logprobs + entropy", rows, true, score(rows, true)},
-          {"sample", rows, true, draw(rows, 1)},
-          {"sample, one row", 1, true, draw(1, 1)},
-          {"sample, one row, 64 draws", 1, true, draw(1, kDraws)},
-          {"plain libm loop", 2, false, scalar}};
+  return {{"token_logprobs", rows, true, true, score(rows, false)},
+          {"token_logprobs + entropy", rows, true, true, score(rows, true)},
+          {"sample", rows, true, true, draw(rows, 1)},
+          {"sample, one row", 1, true, true, draw(1, 1)},
+          {"sample, one row, 64 draws", 1, true, true, draw(1, kDraws)},
+          {"softmax", rows, false, true, write(softmax)},
+          {"log_softmax", rows, false, true, write(log_softmax)},
+          {"plain libm loop", 2, false, false, scalar}};
 }
 
 struct Line {
@@ -244,11 +258,11 @@ int run_bench(const BenchOptions& options) {
         const Context context{.executor = &executor, .simd = options.simd};
         for (const Operation& operation : operations(z, outputs)) {
           if (operation.name.find(options.filter) == std::string::npos) continue;
-          if (!operation.is_visit && threads > 1) continue;
+          if (!operation.is_threaded && threads > 1) continue;
           const double seconds = median_seconds(options.repeats, [&] { operation.run(context); });
           lines.push_back(
               {operation.name, dtype, operation.rows, columns, threads, seconds,
-               operation.is_visit ? limit(z, operation.rows, stream, fma * threads) : 0.0});
+               operation.reads_once ? limit(z, operation.rows, stream, fma * threads) : 0.0});
         }
       }
     }

@@ -1,43 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/backend.hpp"
 
-#include "cpu/cpu.hpp"
 #include "cpu/kernels.hpp"
-#include "reference/reference.hpp"
 
 namespace logsum {
 namespace {
 
+#define LOGSUM_ENTRY(name, Plan) , &LOGSUM_NAMESPACE::name
+
 // In the order of preference: `automatic` takes the first.
 const BackendTable kTables[] = {
-    {{Backend::cpu, "cpu", "SIMD kernels, run-time dispatch, threads by Context::executor", true},
-     &cpu::token_logprobs,
-     &cpu::sample,
-     &cpu::measure,
-     &cpu::merge,
-     &cpu::draw,
-     &cpu::softmax,
-     &cpu::log_softmax,
-     &cpu::softmax_backward,
-     &cpu::log_softmax_backward,
-     &cpu::logsumexp,
-     &cpu::logsumexp_backward,
-     &cpu::approx_kl},
+#define LOGSUM_NAMESPACE cpu
+    {{Backend::cpu, "cpu", "SIMD kernels, run-time dispatch, threads by Context::executor",
+      true} LOGSUM_FOR_EACH_OPERATION(LOGSUM_ENTRY)},
+#undef LOGSUM_NAMESPACE
+#define LOGSUM_NAMESPACE reference
     {{Backend::reference, "reference", "float64, naive order, one thread: the truth for tests",
-      true},
-     &reference::token_logprobs,
-     &reference::sample,
-     &reference::measure,
-     &reference::merge,
-     &reference::draw,
-     &reference::softmax,
-     &reference::log_softmax,
-     &reference::softmax_backward,
-     &reference::log_softmax_backward,
-     &reference::logsumexp,
-     &reference::logsumexp_backward,
-     &reference::approx_kl},
+      true} LOGSUM_FOR_EACH_OPERATION(LOGSUM_ENTRY)},
+#undef LOGSUM_NAMESPACE
 };
+
+#undef LOGSUM_ENTRY
 
 const char* name_of(SimdTarget target) {
   for (const SimdTargetInfo& info : simd_targets())

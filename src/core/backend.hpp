@@ -8,31 +8,41 @@
 
 namespace logsum {
 
-struct TokenLogprobsPlan;
-struct SamplePlan;
-struct MeasurePlan;
-struct MergePlan;
-struct DrawPlan;
-struct SoftmaxPlan;
-struct SoftmaxBackwardPlan;
-struct LogsumexpPlan;
-struct LogsumexpBackwardPlan;
-struct ApproxKlPlan;
+// Every operation and its plan. What a backend declares and what its row in the table holds follow
+// from this list: OPERATION(name, Plan).
+#define LOGSUM_FOR_EACH_OPERATION(OPERATION)           \
+  OPERATION(token_logprobs, TokenLogprobsPlan)         \
+  OPERATION(sample, SamplePlan)                        \
+  OPERATION(measure, MeasurePlan)                      \
+  OPERATION(merge, MergePlan)                          \
+  OPERATION(draw, DrawPlan)                            \
+  OPERATION(softmax, SoftmaxPlan)                      \
+  OPERATION(log_softmax, SoftmaxPlan)                  \
+  OPERATION(softmax_backward, SoftmaxBackwardPlan)     \
+  OPERATION(log_softmax_backward, SoftmaxBackwardPlan) \
+  OPERATION(logsumexp, LogsumexpPlan)                  \
+  OPERATION(logsumexp_backward, LogsumexpBackwardPlan) \
+  OPERATION(approx_kl, ApproxKlPlan)
+
+#define LOGSUM_FORWARD_PLAN(name, Plan) struct Plan;
+LOGSUM_FOR_EACH_OPERATION(LOGSUM_FORWARD_PLAN)
+#undef LOGSUM_FORWARD_PLAN
+
+#define LOGSUM_DECLARE_OPERATION(name, Plan) Status name(const Plan& plan, const Context& context);
+
+namespace cpu {
+LOGSUM_FOR_EACH_OPERATION(LOGSUM_DECLARE_OPERATION)
+}
+namespace reference {
+LOGSUM_FOR_EACH_OPERATION(LOGSUM_DECLARE_OPERATION)
+}
+#undef LOGSUM_DECLARE_OPERATION
 
 struct BackendTable {
   BackendInfo info;
-  Status (*token_logprobs)(const TokenLogprobsPlan&, const Context&);
-  Status (*sample)(const SamplePlan&, const Context&);
-  Status (*measure)(const MeasurePlan&, const Context&);
-  Status (*merge)(const MergePlan&, const Context&);
-  Status (*draw)(const DrawPlan&, const Context&);
-  Status (*softmax)(const SoftmaxPlan&, const Context&);
-  Status (*log_softmax)(const SoftmaxPlan&, const Context&);
-  Status (*softmax_backward)(const SoftmaxBackwardPlan&, const Context&);
-  Status (*log_softmax_backward)(const SoftmaxBackwardPlan&, const Context&);
-  Status (*logsumexp)(const LogsumexpPlan&, const Context&);
-  Status (*logsumexp_backward)(const LogsumexpBackwardPlan&, const Context&);
-  Status (*approx_kl)(const ApproxKlPlan&, const Context&);
+#define LOGSUM_TABLE_ENTRY(name, Plan) Status (*name)(const Plan&, const Context&);
+  LOGSUM_FOR_EACH_OPERATION(LOGSUM_TABLE_ENTRY)
+#undef LOGSUM_TABLE_ENTRY
 };
 
 // The row for the context's backend; an error names what is missing. Also refuses a SIMD target

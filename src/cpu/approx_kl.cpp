@@ -2,9 +2,9 @@
 // approx_kl on the CPU: runs of tokens, each summed in order, their sums added in order.
 #include "ops/approx_kl.hpp"
 
+#include "core/backend.hpp"
 #include "core/kl.hpp"
 #include "core/workspace.hpp"
-#include "cpu/cpu.hpp"
 #include "cpu/visit.hpp"
 
 namespace logsum::cpu {

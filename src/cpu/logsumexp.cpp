@@ -3,8 +3,8 @@
 // no sum: lse is the forward's.
 #include "ops/logsumexp.hpp"
 
+#include "core/backend.hpp"
 #include "core/workspace.hpp"
-#include "cpu/cpu.hpp"
 #include "cpu/measured_rows.hpp"
 #include "cpu/visit.hpp"
 

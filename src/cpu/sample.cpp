@@ -4,9 +4,9 @@
 // tile share its second look.
 #include "ops/sample.hpp"
 
+#include "core/backend.hpp"
 #include "core/results.hpp"
 #include "core/workspace.hpp"
-#include "cpu/cpu.hpp"
 #include "cpu/row.hpp"
 #include "cpu/tile_cdf.hpp"
 #include "cpu/visit.hpp"

@@ -2,7 +2,7 @@
 // measure, merge and draw on the CPU: the steps of token_logprobs and sample, one call each.
 #include "ops/shards.hpp"
 
-#include "cpu/cpu.hpp"
+#include "core/backend.hpp"
 #include "cpu/row.hpp"
 #include "cpu/tile_cdf.hpp"
 #include "cpu/visit.hpp"

@@ -3,8 +3,8 @@
 // it fits) and written.
 #include "ops/softmax.hpp"
 
+#include "core/backend.hpp"
 #include "core/workspace.hpp"
-#include "cpu/cpu.hpp"
 #include "cpu/measured_rows.hpp"
 #include "cpu/visit.hpp"
 

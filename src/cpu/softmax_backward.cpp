@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gradients of softmax and log_softmax on the CPU: a sum per row, in f64, tile by tile, then one
 // write.
+#include "core/backend.hpp"
 #include "core/row_blocks.hpp"
 #include "core/workspace.hpp"
-#include "cpu/cpu.hpp"
 #include "cpu/visit.hpp"
 #include "ops/softmax.hpp"
 

@@ -3,9 +3,9 @@
 // at those tiles only whose maximum says they must.
 #include "ops/token_logprobs.hpp"
 
+#include "core/backend.hpp"
 #include "core/results.hpp"
 #include "core/workspace.hpp"
-#include "cpu/cpu.hpp"
 #include "cpu/row.hpp"
 #include "cpu/top.hpp"
 #include "cpu/visit.hpp"

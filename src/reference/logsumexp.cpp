@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ops/logsumexp.hpp"
 
-#include "reference/reference.hpp"
+#include "core/backend.hpp"
 #include "reference/row.hpp"
 
 namespace logsum::reference {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ops/sample.hpp"
 
+#include "core/backend.hpp"
 #include "core/measure.hpp"
-#include "reference/reference.hpp"
 #include "reference/row.hpp"
 
 namespace logsum::reference {

@@ -3,7 +3,7 @@
 // less exact than a whole row's: within 1e-7.
 #include "ops/shards.hpp"
 
-#include "reference/reference.hpp"
+#include "core/backend.hpp"
 #include "reference/row.hpp"
 
 namespace logsum::reference {

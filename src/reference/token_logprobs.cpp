@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/backend.hpp"
 #include "core/measure.hpp"
-#include "reference/reference.hpp"
 #include "reference/row.hpp"
 
 namespace logsum::reference {
