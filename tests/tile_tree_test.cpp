@@ -56,6 +56,13 @@ std::vector<RowCase> hostile_rows() {
            return x + static_cast<float>((chunk * 7 + s) % 5) * 36.4f;
          });
        }},
+      {"one_above_chunks_at_the_drop",  // 51, 52 and 53 binades down, seen in the moment alone
+       [](auto n, auto) {
+         return mapped(Row(static_cast<std::size_t>(n)), [](float, auto i) {
+           const std::int64_t chunk = i / 1024 % 4;
+           return chunk > 0 ? -50.0f - static_cast<float>(chunk) : i % 4096 == 0 ? 0.0f : -kInf;
+         });
+       }},
       {"at_the_floor",  // 64 binades below the maximum: clamped or not
        [](auto n, auto s) {
          std::mt19937 random(s);
@@ -147,6 +154,21 @@ TEST(TileTree, RecordsAreThePages) {
         }
       }
     }
+  }
+}
+
+// The polynomial alone: rows of one column, whose records hold their weight. At this T, t is z. The
+// last bit of its first coefficient shows once in 25000 weights, and only near ±½.
+TEST(TileTree, WeightsAreThePages) {
+  constexpr std::int64_t kRows = 1 << 16;
+  std::mt19937 random(7);
+  std::uniform_real_distribution<float> fraction(0.45f, 0.5f);
+  std::vector<float> z(kRows);
+  for (float& x : z) x = random() % 2 ? fraction(random) : -fraction(random);
+  for (const Context& context : cpu_contexts()) {
+    const auto records = records_of(Tensor::of(z.data(), {kRows, 1}), kTemperatures[1], context);
+    for (std::size_t i = 0; i < z.size(); ++i)
+      ASSERT_TRUE(same_bits(records[i].sum, tile_tree::poly(z[i]))) << z[i];
   }
 }
 
