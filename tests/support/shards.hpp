@@ -18,9 +18,12 @@ struct Sharded {
 
 // Sampling parameters as sample's.
 struct ShardParameters {
-  float temperature = 1;
-  std::uint64_t seed = 0;
+  PerRow<float> temperature = 1.0f;
+  PerRow<std::uint64_t> seed = 0;
   std::int64_t draws = 1;
+  PerRow<std::uint64_t> offset = 0;
+  Tensor u = {};  // [rows, draws]
+  std::int64_t ignore_index = -100;
 };
 
 // The columns at which each tile begins, and the end.
@@ -48,7 +51,8 @@ inline Sharded in_shards(const Tensor& logits, const std::vector<std::int64_t>& 
                          const ShardParameters& parameters, const Context& context = {}) {
   const std::int64_t rows = logits.shape[0];
   const std::int64_t n = parameters.draws;
-  const float t = parameters.temperature == 0 ? 1 : parameters.temperature;
+  PerRow<float> t = parameters.temperature;
+  if (!t.tensor.present() && t.value == 0) t = 1.0f;
   const auto count = static_cast<std::size_t>(rows);
   const auto draw_count = static_cast<std::size_t>(rows * n);
   std::vector<std::vector<TileRecord>> records;
@@ -87,13 +91,16 @@ inline Sharded in_shards(const Tensor& logits, const std::vector<std::int64_t>& 
               .targets = Tensor::of(targets.data(), {rows}),
               .target_logits = target_tensors,
               .logprobs = Tensor::of(r.target_logprob.data(), {rows}),
+              .ignore_index = parameters.ignore_index,
               .lse = Tensor::of(r.lse.data(), {rows}),
               .entropy = Tensor::of(r.entropy.data(), {rows}),
               .max = Tensor::of(r.max.data(), {rows}),
               .argmax = Tensor::of(r.argmax.data(), {rows}),
               .row_status = Tensor::of(r.status.data(), {rows}),
               .choices = choice_tensor,
+              .u = parameters.u,
               .seed = parameters.seed,
+              .offset = parameters.offset,
               .draws = n,
               .temperature = parameters.temperature},
              context));
