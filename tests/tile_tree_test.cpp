@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/measure.hpp"
 #include "logsum/measure.hpp"
 #include "logsum/rng.hpp"
 #include "support/outputs.hpp"
@@ -170,6 +171,22 @@ TEST(TileTree, WeightsAreThePages) {
     for (std::size_t i = 0; i < z.size(); ++i)
       ASSERT_TRUE(same_bits(records[i].sum, tile_tree::poly(z[i]))) << z[i];
   }
+}
+
+// The logarithm alone, also where its series is longest, at √2 and ½·√2 of a power of two. In a
+// row's lse its last bits are seen only where lse is near 0.
+TEST(TileTree, LogarithmIsThePages) {
+  std::mt19937_64 random(3);
+  for (int i = 0; i < 200000; ++i) {
+    const double fraction = static_cast<double>(random() >> 11) * 0x1p-53;
+    const double near_sqrt2 = 0x1.6a09e667f3bcdp0 * (1 + (fraction - 0.5) * 0x1p-6);
+    const double x = std::ldexp(i % 2 ? 1 + fraction : near_sqrt2, i % 32);
+    const double got = portable_log(x);
+    EXPECT_EQ(got, tile_tree::ln(x)) << x;
+    const long double truth = std::log(static_cast<long double>(x));
+    ASSERT_LE(std::fabs(got - truth), 1e-15L * truth) << x;
+  }
+  EXPECT_EQ(portable_log(1), 0);
 }
 
 TEST(TileTree, PoisonedTilesHaveANanSum) {
