@@ -137,6 +137,19 @@ TEST(HostileShards, DrawRandomChoices) {
   }
 }
 
+// A share is part of a tile's mass: one beyond it is no draw, least of all the last column.
+TEST(HostileShards, DrawBeyondTheTilesMass) {
+  GuardedRow row(5000);
+  for (const Context& context : all_contexts())
+    for (const double share :
+         {1 + 0x1p-52, 1.5, 2.0, 1e300, static_cast<double>(kInf), static_cast<double>(kNaN)}) {
+      std::vector<DrawChoice> choices = good_choices(row.tensor(), 1);
+      for (DrawChoice& choice : choices) choice.share = share;
+      for (const std::int64_t token : draw_from(row.tensor(), choices, 1.0f, context).token)
+        EXPECT_EQ(token, -1) << share << " " << name_of(context);
+    }
+}
+
 TileRecord random_record(std::mt19937_64& random) {
   const float values[] = {0, -1, 1, 4096, 3e38f, 1e-45f, kNaN, kInf, -kInf};
   TileRecord record;

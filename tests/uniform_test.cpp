@@ -138,6 +138,28 @@ TEST(Uniform, StepsOfPowersOfTwoAreExact) {
     }
 }
 
+// The last u below a step between tiles: so near the end of the first tile's mass that the share of
+// it rounds to 1 in f64 (for one count in four), and must not become a column behind the last.
+TEST(Uniform, LastOfATileIsNotBehindIt) {
+  const std::int64_t behind = 1500;  // columns of the second tile
+  for (const Context& context : cpu_contexts())
+    for (std::int64_t masked = 0; masked < 2000; masked += 61) {
+      std::vector<float> z(8192, -kInf);
+      std::fill(z.begin() + 50, z.begin() + 4096 - masked, 0.0f);
+      std::fill(z.begin() + 5000, z.begin() + 5000 + behind, 0.0f);
+      const auto live = static_cast<std::uint64_t>(4096 - masked - 50);
+      // ⌈live/(live + behind)·2^53⌉
+      const std::uint64_t all = live + static_cast<std::uint64_t>(behind);
+      const std::uint64_t step = static_cast<std::uint64_t>(
+          ((static_cast<unsigned __int128>(live) << 53) + all - 1) / all);
+      const std::vector<double> u = {static_cast<double>(step - 1) * 0x1p-53,
+                                     static_cast<double>(step) * 0x1p-53};
+      EXPECT_EQ(tokens_at(Tensor::of(z.data(), {1, 8192}), u, kBaseTwo, context),
+                (std::vector<std::int64_t>{4095 - masked, 5000}))
+          << masked << " masked";
+    }
+}
+
 // A fine grid and the 53-bit neighbours of the cdf's steps: tokens rise with u, and are the exact
 // ones but within 2^-22 of a step.
 TEST(Uniform, TokensRiseAndAreThoseOfTheCdf) {
