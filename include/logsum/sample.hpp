@@ -11,9 +11,8 @@
 // [...]
 //   is [R...]. draws = n > 1 adds a last dimension n to u, token, logprob and raw_logprob.
 // Error: log-probs, lse and entropy within 5e-7 + 2^-22·|x| of the float64 truth; the token is the
-// exact
-//   one unless u lies within 2^-22 of a step of the cdf. A token whose probability is below 2^-38
-//   of the largest may count as probability 0.
+//   exact one unless u lies within 2^-22 of a step of the cdf. A token whose probability is below
+//   2^-38 of the largest may count as probability 0.
 // Special values: −∞ is never drawn; rows all −∞, with NaN or with +∞ give token −1:
 // row_status.hpp. Ties: temperature 0 is argmax, the lowest index of the maximum; logprob and
 // entropy are then 0 (the
