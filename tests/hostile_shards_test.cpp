@@ -7,6 +7,7 @@
 #include "support/guarded.hpp"
 #include "support/outputs.hpp"
 #include "support/shards.hpp"
+#include "support/statistics.hpp"
 
 namespace logsum::test {
 namespace {
@@ -126,7 +127,7 @@ DrawChoice random_choice(std::mt19937_64& random) {
 TEST(HostileShards, DrawRandomChoices) {
   std::mt19937_64 random(1);
   GuardedRow row(5000);
-  for (int i = 0; i < 4000; ++i) {
+  for (int i = 0; i < (is_quick() ? 200 : 4000); ++i) {
     std::vector<DrawChoice> choices;
     for (int k = 0; k < kDraws; ++k) choices.push_back(random_choice(random));
     const std::int64_t start = i % 2 ? 4096 : 0;
@@ -165,7 +166,7 @@ TileRecord random_record(std::mt19937_64& random) {
 TEST(HostileShards, MergeRandomRecords) {
   std::mt19937_64 random(2);
   GuardedRow row(9000);
-  for (int i = 0; i < 20000; ++i) {
+  for (int i = 0; i < (is_quick() ? 500 : 20000); ++i) {
     std::vector<TileRecord> records;
     for (int k = 0; k < 3; ++k) records.push_back(random_record(random));
     const Tensor r =

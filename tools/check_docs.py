@@ -7,7 +7,7 @@
 - Every ```cpp block behind a comment that names an example is that example's readme section.
 - docs/images/demo.svg is the demo's output.
 
-    tools/check_docs.py build/test/cli [--update]
+    tools/check_docs.py build/release/cli [--update]
 """
 
 import os

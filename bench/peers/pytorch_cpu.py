@@ -4,7 +4,7 @@
 against token_logprobs, softmax + multinomial against sample. Medians; logits come from memory, not
 from cache.
 
-    bench/peers/pytorch_cpu.py build/test/src/liblogsum.so [--rows 256] [--vocab 131072]
+    bench/peers/pytorch_cpu.py build/release/src/liblogsum.so [--rows 256] [--vocab 131072]
 """
 
 import argparse
