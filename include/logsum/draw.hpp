@@ -2,10 +2,10 @@
 // draw: the second half of sample for a sharded row (measure.hpp): each choice whose tile lies in
 // this shard becomes a token with its log-prob. Every choice belongs to exactly one shard.
 //
-// Shapes: logits [..., W] (one shard); choices u8 [..., n, 32]; token, logprob, token_logit [...,
-// n]. Special values: a choice that lies elsewhere, or nowhere, gives token −1, log-prob −∞ and
-// token_logit −∞: a
-//   maximum over the shards joins them (a row without a distribution stays −1).
+// Shapes: logits [..., W] (one shard); choices u8 [..., n, 32]; token, logprob, token_logit
+//   [..., n].
+// Special values: a choice that lies elsewhere, or nowhere, gives token −1, log-prob −∞ and
+//   token_logit −∞: a maximum over the shards joins them (a row without a distribution stays −1).
 // Determinism: token and log-prob are sample's on the whole row, bit for bit.
 // Workspace: none. Aliasing: outputs may not overlap inputs or one another.
 #pragma once

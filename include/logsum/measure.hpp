@@ -2,9 +2,9 @@
 // measure, merge, draw: a row that is cut into column shards (vocab-parallel ranks, streamed
 // pieces), scored and sampled to the same bits as the whole row.
 //
-//   measure(shard)            → 24 bytes per 4096 columns, on each rank
-//   merge(all shards' records) → lse, log-probs, entropy, argmax, and which tile each draw falls
-//   into draw(shard)               → the tokens whose tile lies in this shard
+//   measure(shard)               24 bytes per 4096 columns, on each rank
+//   merge(all shards' records)   lse, log-probs, entropy, argmax, and which tile each draw is in
+//   draw(shard)                  the tokens whose tile lies in this shard
 //
 // A shard is a run of whole tiles: it begins at a multiple of kTileColumns, and all but the last
 // have a multiple of it as their width. Source: docs/design/tile_tree.md. All three keep

@@ -3,11 +3,9 @@
 // sample would have said of the whole row, bit for bit.
 //
 // Shapes: each of shards u8 [..., tiles_i, 24] in column order, Σ tiles_i = ⌈vocab_size/4096⌉;
-// outputs [...];
-//   choices u8 [..., n, 32] (n = draws).
+//   outputs [...]; choices u8 [..., n, 32] (n = draws).
 // Special values: row_status.hpp; whether a poisoned row holds a NaN or only +∞ is told by its
-// maximum, so a
-//   row with both may be `pos_inf` here and `nan` in token_logprobs.
+//   maximum, so a row with both may be `pos_inf` here and `nan` in token_logprobs.
 // Determinism: exact integer sums: the bits don't depend on how the row was cut.
 // Workspace: none. Aliasing: outputs may not overlap inputs or one another.
 #pragma once

@@ -5,22 +5,19 @@
 //   token = the lowest i with p_i > 0 and p_0 + … + p_i > u
 //
 // Source: inverse transform sampling on the integer masses of docs/design/tile_tree.md; u from the
-// caller or
-//   from Philox4x32-10 (docs/design/rng.md).
-// Shapes: logits [R..., V]; with indices [...], output row k reads logits row indices[k]; otherwise
-// [...]
-//   is [R...]. draws = n > 1 adds a last dimension n to u, token, logprob and raw_logprob.
+//   caller or from Philox4x32-10 (docs/design/rng.md).
+// Shapes: logits [R..., V]; with indices [...], output row k reads logits row indices[k]; without,
+//   [...] is [R...]. draws = n > 1 adds a last dimension n to u, token, logprob and raw_logprob.
 // Error: log-probs, lse and entropy within 5e-7 + 2^-22·|x| of the float64 truth; the token is the
 //   exact one unless u lies within 2^-22 of a step of the cdf. A token whose probability is below
 //   2^-38 of the largest may count as probability 0.
 // Special values: −∞ is never drawn; rows all −∞, with NaN or with +∞ give token −1:
-// row_status.hpp. Ties: temperature 0 is argmax, the lowest index of the maximum; logprob and
-// entropy are then 0 (the
-//   distribution has one token) and lse is the maximum logit.
+//   row_status.hpp.
+// Ties: temperature 0 is argmax, the lowest index of the maximum; logprob and entropy are then 0
+//   (the distribution has one token) and lse is the maximum logit.
 // Determinism: as token_logprobs. logprob is bit for bit what token_logprobs gives for that token,
-// row and
-//   temperature. The row's index isn't in the random counter: the same (seed, offset) draws the
-//   same token in any slot.
+//   row and temperature. The row's index isn't in the random counter: the same (seed, offset) draws
+//   the same token in any slot.
 // Workspace: sample_workspace_size(args) bytes, from shapes only.
 // Aliasing: outputs may not overlap inputs or one another.
 #pragma once

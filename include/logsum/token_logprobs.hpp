@@ -8,12 +8,10 @@
 // Shapes: logits [..., V]; targets [...] or [..., K]; each output as written at its field.
 // Error: log-probs, lse and entropy within 5e-7 + 2^-22·|x| of the float64 truth.
 // Special values: a −∞ logit has log-prob −∞; rows all −∞, with NaN or with +∞: row_status.hpp. A
-// row's
-//   trouble stays in the row.
+//   row's trouble stays in the row.
 // Ties: argmax and top-N take the lowest index; rank counts columns strictly greater.
 // Determinism: a row's bits depend on the row and its parameters alone: not on batch size, slot,
-// strides,
-//   alignment, threads, SIMD target, dtype of storage, or which outputs are asked for.
+//   strides, alignment, threads, SIMD target, dtype of storage, or which outputs are asked for.
 // Workspace: token_logprobs_workspace_size(args) bytes, from shapes only.
 // Aliasing: outputs may not overlap inputs or one another.
 #pragma once
