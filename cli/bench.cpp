@@ -17,6 +17,8 @@
 #include <random>
 #include <stdexcept>
 
+#include "errors.hpp"
+#include "io/file_error.hpp"
 #include "logsum/sample.hpp"
 #include "logsum/softmax.hpp"
 #include "logsum/token_logprobs.hpp"
@@ -144,7 +146,7 @@ std::vector<Operation> operations(const Logits& z, Outputs& out) {
     };
   };
   const auto scalar = [&z, &out](const Context&) {
-    for (std::int64_t row = 0; row < 2; ++row) {
+    for (std::int64_t row = 0; row < std::min<std::int64_t>(2, z.rows()); ++row) {
       const auto begin = static_cast<std::size_t>(row * z.columns());
       const auto end = begin + static_cast<std::size_t>(z.columns());
       float max = -INFINITY;
@@ -162,7 +164,7 @@ std::vector<Operation> operations(const Logits& z, Outputs& out) {
           {"sample, one row, 64 draws", 1, true, true, draw(1, kDraws)},
           {"softmax", rows, false, true, write(softmax)},
           {"log_softmax", rows, false, true, write(log_softmax)},
-          {"plain libm loop", 2, false, false, scalar}};
+          {"plain libm loop", std::min<std::int64_t>(2, rows), false, false, scalar}};
 }
 
 struct Line {
@@ -250,7 +252,7 @@ int run_bench(const BenchOptions& options) {
     for (const DType dtype : {DType::f32, DType::bf16}) {
       const std::int64_t rows =
           options.rows > 0 ? options.rows : std::max<std::int64_t>(2, (64 << 20) / columns);
-      const Logits z(std::max<std::int64_t>(rows, 2), columns, dtype);
+      const Logits z(rows, columns, dtype);
       Outputs outputs;
       for (const int threads : thread_counts) {
         ThreadLimit executor(threads);
@@ -267,6 +269,8 @@ int run_bench(const BenchOptions& options) {
       }
     }
   }
+  if (lines.empty())
+    throw UsageError(io::in_quotes(options.filter) + " is in the name of no operation (--filter)");
   if (options.json)
     print_json(lines, fma);
   else

@@ -96,9 +96,8 @@ void fold(const RowFindings& row, std::int64_t index, Diagnosis& d) {
     Diagnosis::Arithmetic& to = d.formats[a];
     to.exp_overflows += from.exp_overflows;
     to.sum_overflows += from.sum_overflows;
-    to.naive_below = std::max(to.naive_below, naive_fails_below(row, kArithmetics[a]));
-    to.log_of_softmax_below =
-        std::max(to.log_of_softmax_below, log_of_softmax_fails_below(row, kArithmetics[a]));
+    to.naive_below = std::max(to.naive_below, from.naive_below);
+    to.log_of_softmax_below = std::max(to.log_of_softmax_below, from.log_of_softmax_below);
     const auto finite = static_cast<double>(d.columns - row.neg_inf);
     to.any_temperature_overflows |= std::log(finite) >= exp_range(kArithmetics[a]).overflow;
     for (std::size_t f = 0; f < kFormulaCount; ++f) {

@@ -91,6 +91,41 @@ RowFindings::Arithmetic examine_in(const std::vector<float>& z, double log_sum, 
   return found;
 }
 
+// The temperature below which log Σ e^((z − origin)/T) exceeds `limit`; 0 if it never does. In 1/T
+// it is convex and has ln V at 0: Newton's steps from where the largest term alone reaches the
+// limit only come down. Where ln V is beyond the limit too, what that term alone gives.
+double sum_exceeds_below(const std::vector<float>& z, double origin, double max, double limit) {
+  if (!(max > origin)) return 0;
+  double beta = limit / (max - origin);
+  for (int step = 0; step < 50; ++step) {
+    double sum = 0, slope = 0;
+    for (const float x : z) {
+      if (x == -INFINITY) continue;
+      const double e = std::exp(beta * (static_cast<double>(x) - max));
+      sum += e;
+      slope += e * (static_cast<double>(x) - origin);
+    }
+    slope /= sum;
+    const double excess = std::log(sum) + beta * (max - origin) - limit;
+    const double next = beta - excess / slope;
+    if (!(slope > 0) || !(next > 0)) return (max - origin) / limit;
+    if (next > beta * (1 - 1e-12)) break;
+    beta = next;
+  }
+  return 1 / beta;
+}
+
+// Naive: the sum overflows, a term vanishes, or its quotient by the sum does. log(softmax): the
+// last.
+void find_unsafe_temperatures(const std::vector<float>& z, const RowFindings& row,
+                              const ExpRange& range, RowFindings::Arithmetic& found) {
+  const double max = static_cast<double>(row.max), min = static_cast<double>(row.min);
+  found.log_of_softmax_below = sum_exceeds_below(z, min, max, -range.underflow);
+  found.naive_below =
+      std::max({found.log_of_softmax_below, sum_exceeds_below(z, 0.0, max, range.overflow),
+                min / range.underflow});
+}
+
 }  // namespace
 
 bool Worst::is_finite() const { return std::isfinite(returned); }
@@ -116,6 +151,8 @@ RowFindings examine_row(const Tensor& logits, std::int64_t row, std::int64_t col
   found.formats = {examine_in<Half>(z, std::log(sum), max),
                    examine_in<BFloat16>(z, std::log(sum), max),
                    examine_in<float>(z, std::log(sum), max)};
+  for (std::size_t a = 0; a < kArithmeticCount; ++a)
+    find_unsafe_temperatures(z, found, exp_range(kArithmetics[a]), found.formats[a]);
   return found;
 }
 
@@ -126,18 +163,6 @@ ExpRange exp_range(DType arithmetic) {
     case DType::bf16: return {std::log(0x1.ffp127), std::log(0x1p-134)};
     default: return {std::log(0x1.ffffffp127), std::log(0x1p-150)};
   }
-}
-
-double naive_fails_below(const RowFindings& row, DType arithmetic) {
-  const ExpRange range = exp_range(arithmetic);
-  const double max = static_cast<double>(row.max);
-  // A term overflows, or all of them vanish.
-  return max > 0 ? max / range.overflow : max / range.underflow;
-}
-
-double log_of_softmax_fails_below(const RowFindings& row, DType arithmetic) {
-  const double spread = static_cast<double>(row.max) - static_cast<double>(row.min);
-  return spread / -exp_range(arithmetic).underflow;
 }
 
 }  // namespace logsum::cli

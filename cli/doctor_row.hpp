@@ -52,6 +52,7 @@ struct RowFindings {
   struct Arithmetic {
     bool exp_overflows = false;
     bool sum_overflows = false;
+    double naive_below = 0, log_of_softmax_below = 0;  // unsafe temperatures
     FormulaFindings formulas[kFormulaCount];
   };
   std::array<Arithmetic, kArithmeticCount> formats;
@@ -64,9 +65,5 @@ struct ExpRange {
   double overflow, underflow;
 };
 ExpRange exp_range(DType arithmetic);
-
-// The temperatures below which a formula fails on a row.
-double naive_fails_below(const RowFindings& row, DType arithmetic);
-double log_of_softmax_fails_below(const RowFindings& row, DType arithmetic);
 
 }  // namespace logsum::cli

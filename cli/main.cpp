@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cstdio>
+#include <iostream>
 #include <new>
 #include <stdexcept>
 
@@ -81,7 +83,11 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
-    if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
+    if (e.get_exit_code() == 0) {  // --help, --version
+      app.exit(e);
+      if (!std::cout.flush()) throw DataError("cannot write to standard output");
+      return 0;
+    }
     if (app.get_subcommands().empty()) throw UsageError(no_command(app));
     throw UsageError(io::printable(e.what(), 400) + " (--help lists what there is)");
   }
@@ -89,7 +95,8 @@ int run(int argc, char** argv) {
 }
 
 int fail(int code, const char* message) {
-  fmt::print(stderr, "logsum: {}\n", message);
+  // Not fmt: it throws where stderr can't be written, and nobody is left to catch.
+  std::fputs(("logsum: " + std::string(message) + "\n").c_str(), stderr);
   return code;
 }
 

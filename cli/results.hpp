@@ -40,6 +40,9 @@ class Results {
   Column& add(std::string name, DType dtype, std::int64_t inner = 0);
 
   std::vector<float>& floats(Column& column) { return std::get<std::vector<float>>(column.values); }
+  const std::vector<float>& floats(const Column& column) const {
+    return std::get<std::vector<float>>(column.values);
+  }
 
   const std::vector<std::int64_t>& leading() const { return leading_; }
   std::int64_t rows() const { return rows_; }

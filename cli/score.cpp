@@ -168,18 +168,43 @@ class Score {
                 fmt::format("{}  (mean log-prob {})", number(std::exp(-logprob)), number(logprob)));
     s.facts.add("mean entropy", number(entropy) + " nats");
     if (reference_) {
-      std::string text;
-      for (const Column* k : k_) {
-        const double mean = mean_of_ok(*k, *row_status_);
-        s.json["mean_" + k->name] = finite_or_null(mean);
-        text += fmt::format("{}{} {}", text.empty() ? "" : ", ", k->name, number(mean));
-      }
-      s.facts.add("mean KL", text + " nats");
+      add_mean_kl(s);
     }
     s.json["rows_by_status"] = statuses;
     s.json["temperature"] = as_written(options_.temperature);
     s.json["vocab_size"] = columns_;
     return s;
+  }
+
+  // Of the rows that are ok. The means are finite where a row's k3 is beyond f32.
+  void add_mean_kl(Summary& s) const {
+    const auto& statuses = std::get<std::vector<std::int32_t>>(row_status_->values);
+    std::vector<std::uint8_t> mask;
+    for (const std::int32_t status : statuses)
+      mask.push_back(static_cast<RowStatus>(status) == RowStatus::ok);
+    float means[3] = {};
+    std::int64_t overflows = 0;
+    const std::int64_t rows = results_.rows();
+    check(
+        approx_kl({.per_token_logps = Tensor::of(results_.floats(*logprob_).data(), {rows}),
+                   .ref_per_token_logps = Tensor::of(results_.floats(*ref_logprob_).data(), {rows}),
+                   .completion_mask = Tensor::of(mask.data(), {rows}),
+                   .mean_k1 = Tensor::of(&means[0], {1}),
+                   .mean_k2 = Tensor::of(&means[1], {1}),
+                   .mean_k3 = Tensor::of(&means[2], {1}),
+                   .overflow_count = Tensor::of(&overflows, {1})}),
+        logits_);
+    std::string text;
+    for (int i = 0; i < 3; ++i) {
+      const double mean = static_cast<double>(means[i]);
+      s.json["mean_" + k_[i]->name] = finite_or_null(mean);
+      text += fmt::format("{}{} {}", i ? ", " : "", k_[i]->name, number(mean));
+    }
+    s.json["k3_overflows"] = overflows;
+    text += " nats";
+    if (overflows > 0)
+      text += fmt::format("; k3 is beyond f32 in {} row{}", overflows, overflows > 1 ? "s" : "");
+    s.facts.add("mean KL", text);
   }
 
   ScoreOptions options_;

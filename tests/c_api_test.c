@@ -299,6 +299,37 @@ static void errors_name_the_argument(void) {
   CHECK(logsum_sample(&args, NULL).code == LOGSUM_INVALID_ARGUMENT);
 }
 
+static void nonsense_is_refused(void) {
+  int32_t token[2];
+  float lse[2];
+  logsum_sample_args args = logsum_sample_args_defaults();
+  logsum_context context = logsum_context_defaults();
+  args.logits = matrix_of(logits, LOGSUM_F32, 2, 4);
+  args.token = vector_of(token, LOGSUM_I32, 2);
+  /* Whole numbers that would be valid in eight bits. */
+  args.logits.dtype = 256 + LOGSUM_BF16;
+  CHECK(logsum_sample(&args, NULL).code == LOGSUM_INVALID_ARGUMENT);
+  args.logits.dtype = LOGSUM_F32;
+  context.backend = 256 + LOGSUM_BACKEND_CPU;
+  CHECK(logsum_sample(&args, &context).code == LOGSUM_UNSUPPORTED);
+  context.backend = LOGSUM_BACKEND_AUTOMATIC;
+  context.simd = 256 + LOGSUM_SIMD_PORTABLE;
+  CHECK(logsum_sample(&args, &context).code == LOGSUM_UNSUPPORTED);
+  /* No shape, no arrays. */
+  args.logits = logsum_tensor_contiguous(logits, LOGSUM_F32, 2, NULL);
+  CHECK(logsum_sample(&args, NULL).code == LOGSUM_INVALID_ARGUMENT);
+  logsum_merge_args merge = logsum_merge_args_defaults();
+  merge.shard_count = 3;
+  merge.vocab_size = 4;
+  merge.lse = vector_of(lse, LOGSUM_F32, 2);
+  logsum_status status = logsum_merge(&merge, NULL);
+  CHECK(status.code == LOGSUM_INVALID_ARGUMENT && strstr(status.message, "shards is null"));
+  merge.shard_count = 0;
+  merge.target_logits_count = 2;
+  status = logsum_merge(&merge, NULL);
+  CHECK(status.code == LOGSUM_INVALID_ARGUMENT && strstr(status.message, "target_logits is null"));
+}
+
 int main(void) {
   make_logits();
   scores_known_probabilities();
@@ -310,6 +341,7 @@ int main(void) {
   structs_are_versioned();
   hosts_pool_is_used();
   errors_name_the_argument();
+  nonsense_is_refused();
   printf("logsum %s: %s\n", logsum_version(), failures ? "FAILED" : "ok");
   return failures != 0;
 }

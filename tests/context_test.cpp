@@ -60,7 +60,8 @@ TEST(Workspace, SizesFromShapesOnly) {
   EXPECT_EQ(score_size({0, 5000}, 0), 0u);
   EXPECT_EQ(score_size({}, 0), 0u);
   EXPECT_EQ(score_size({-3, 5000}, 0), 0u);
-  EXPECT_EQ(score_size({std::int64_t{1} << 62, 5000}, 0), 0u);
+  // More than can be addressed is more than anyone has, not nothing.
+  EXPECT_GE(score_size({std::int64_t{1} << 62, 5000}, 0), std::size_t{1} << 60);
   const auto sample_size = [](Tensor indices) {
     return sample_workspace_size({.logits = Tensor::of(static_cast<BFloat16*>(nullptr), {3, 9000}),
                                   .indices = indices,

@@ -56,7 +56,7 @@ TEST(InvarianceMachine, ThreadsAndOrderOfTasks) {
 TEST(InvarianceMachine, ConcurrencyOfZeroOrLess) {
   Batch batch(healthy_rows(), 9000, DType::f32, 3);
   const Draws wanted = draws_of(batch.tensor(), {}, kSampling);
-  for (const int concurrency : {0, -1, INT32_MIN}) {
+  for (const int concurrency : {0, -1, INT32_MIN, 1 << 28, 1 << 30, INT32_MAX}) {
     ShuffledExecutor executor(concurrency, 1);
     EXPECT_TRUE(same_bits(draws_of(batch.tensor(), {.executor = &executor}, kSampling), wanted));
   }

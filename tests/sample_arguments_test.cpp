@@ -83,6 +83,20 @@ TEST(SampleArguments, Rows) {
   expect_refused_by_rows(fields, "indices is [3]");
 }
 
+// Rows of eight dimensions leave none for the draws.
+TEST(SampleArguments, OneDimensionTooMany) {
+  float logits[4] = {};
+  std::int64_t index = 0, token = 0;
+  SampleArgs args{.logits = Tensor::of(logits, {1, 4}),
+                  .indices = Tensor::of(&index, {1, 1, 1, 1, 1, 1, 1, 1}),
+                  .token = Tensor::of(&token, {1, 1, 1, 1, 1, 1, 1, 1}),
+                  .draws = 2};
+  const Status status = sample(args);
+  EXPECT_EQ(status.code(), StatusCode::invalid_argument);
+  EXPECT_NE(std::string(status.message()).find("token must have 9 dimensions"), std::string::npos)
+      << status.message();
+}
+
 TEST(SampleArguments, Refusals) {
   using Args = SampleArgs;
   expect_refusals<Call, Args>({

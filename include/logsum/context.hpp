@@ -20,8 +20,8 @@ enum class Backend : std::uint8_t { automatic, reference, cpu };
 // are the same, its speed is not.
 enum class SimdTarget : std::uint8_t { automatic, avx512, avx2, neon, portable };
 
-// Scratch memory of the caller's, at least as large as the operation's *_workspace_size. Without
-// one the CPU backend allocates for the length of the call.
+// Scratch memory of the caller's, at least as large as the operation's *_workspace_size, apart from
+// all tensors of the call. Without one the CPU backend allocates for the length of the call.
 struct Workspace {
   void* data = nullptr;
   std::size_t size = 0;

@@ -74,7 +74,8 @@ typedef struct logsum_tensor {
   int64_t strides[LOGSUM_MAX_RANK];
 } logsum_tensor;
 
-/* Row-major and contiguous; a rank outside [0, LOGSUM_MAX_RANK] is kept for the call to refuse. */
+/* Row-major and contiguous. A rank outside [0, LOGSUM_MAX_RANK], or a null shape, makes a tensor
+ * that every call refuses. */
 LOGSUM_API logsum_tensor logsum_tensor_contiguous(void* data, logsum_dtype dtype, int32_t rank,
                                                   const int64_t* shape);
 

@@ -15,8 +15,7 @@
 // Determinism: a row's bits depend on the row and its temperature alone: not on batch size, slot,
 //   dim, strides, alignment, threads, SIMD target, dtype of storage, or whether in place. log p is
 //   bit for bit what token_logprobs gives for that column.
-// Workspace: softmax_workspace_size(args) bytes, for both, from shapes and
-//   strides only.
+// Workspace: softmax_workspace_size(args) bytes, for both, from shapes and strides only.
 // Aliasing: output may be logits (same pointer, dtype, shape and strides). Otherwise outputs may
 //   not overlap inputs or one another.
 #pragma once

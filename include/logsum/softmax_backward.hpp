@@ -18,8 +18,7 @@
 //   range. With the forward's row_status a row that was empty gets 0 (its output is NaN), and rows
 //   nan, pos_inf, bad_parameter get NaN whatever they hold.
 // Determinism: as softmax.
-// Workspace: softmax_backward_workspace_size(args) bytes, for both, from shapes and
-//   strides only.
+// Workspace: softmax_backward_workspace_size(args) bytes, for both, from shapes and strides only.
 // Aliasing: grad_logits may be grad_output (same pointer, dtype, shape and strides). Otherwise it
 //   may not overlap an input.
 #pragma once

@@ -20,11 +20,17 @@ inline logsum_status to_c(const Status& status) {
   return result;
 }
 
+// Values beyond the enum's type become one that nothing knows, and that the call refuses.
+template <class Enum>
+Enum to_enum(std::int32_t value) {
+  return static_cast<Enum>(value < 0 || value > 255 ? 255 : value);
+}
+
 inline Tensor to_cpp(const logsum_tensor& t) {
   const auto stored = static_cast<std::size_t>(std::clamp<std::int32_t>(t.rank, 0, kMaxRank));
   const Device device{t.device_type == 0 ? DeviceType::cpu : static_cast<DeviceType>(t.device_type),
                       t.device_index};
-  Tensor tensor = Tensor::strided(t.data, static_cast<DType>(t.dtype), std::span(t.shape, stored),
+  Tensor tensor = Tensor::strided(t.data, to_enum<DType>(t.dtype), std::span(t.shape, stored),
                                   std::span(t.strides, stored), device);
   tensor.rank = t.rank;
   return tensor;
@@ -116,8 +122,8 @@ logsum_status run(const char* function, const T* given, const T& defaults,
     Context context;
     context.workspace = {c.workspace, c.workspace_size};
     context.executor = c.executor ? &host : nullptr;
-    context.backend = static_cast<Backend>(c.backend);
-    context.simd = static_cast<SimdTarget>(c.simd);
+    context.backend = to_enum<Backend>(c.backend);
+    context.simd = to_enum<SimdTarget>(c.simd);
     return to_c(call(args, context));
   } catch (...) {
     return to_c(Status::error(StatusCode::out_of_memory, "%s: out of memory", function));

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <tuple>
+
 #include "capi/convert.hpp"
 #include "logsum/draw.hpp"
 
@@ -28,30 +30,36 @@ logsum_status logsum_measure(const logsum_measure_args* args, const logsum_conte
 logsum_status logsum_merge(const logsum_merge_args* args, const logsum_context* context) {
   using namespace logsum;
   using capi::to_cpp;
-  return capi::run("logsum_merge", args, logsum_merge_args_defaults(), context,
-                   [](const auto& c, const Context& ctx) {
-                     const std::vector<Tensor> shards = to_cpp(c.shards, c.shard_count);
-                     const std::vector<Tensor> target_logits =
-                         to_cpp(c.target_logits, c.target_logits_count);
-                     return merge({.shards = shards,
-                                   .vocab_size = c.vocab_size,
-                                   .targets = to_cpp(c.targets),
-                                   .target_logits = target_logits,
-                                   .logprobs = to_cpp(c.logprobs),
-                                   .ignore_index = c.ignore_index,
-                                   .lse = to_cpp(c.lse),
-                                   .entropy = to_cpp(c.entropy),
-                                   .max = to_cpp(c.max),
-                                   .argmax = to_cpp(c.argmax),
-                                   .row_status = to_cpp(c.row_status),
-                                   .choices = to_cpp(c.choices),
-                                   .u = to_cpp(c.u),
-                                   .seed = to_cpp(c.seed),
-                                   .offset = to_cpp(c.offset),
-                                   .draws = c.draws,
-                                   .temperature = to_cpp(c.temperature)},
-                                  ctx);
-                   });
+  return capi::run(
+      "logsum_merge", args, logsum_merge_args_defaults(), context,
+      [](const auto& c, const Context& ctx) {
+        for (const auto& [name, tensors, count] :
+             {std::tuple("shards", c.shards, c.shard_count),
+              std::tuple("target_logits", c.target_logits, c.target_logits_count)})
+          if (tensors == nullptr && count > 0)
+            return Status::error(StatusCode::invalid_argument,
+                                 "merge: %s is null, must have %zu tensors", name, count);
+        const std::vector<Tensor> shards = to_cpp(c.shards, c.shard_count);
+        const std::vector<Tensor> target_logits = to_cpp(c.target_logits, c.target_logits_count);
+        return merge({.shards = shards,
+                      .vocab_size = c.vocab_size,
+                      .targets = to_cpp(c.targets),
+                      .target_logits = target_logits,
+                      .logprobs = to_cpp(c.logprobs),
+                      .ignore_index = c.ignore_index,
+                      .lse = to_cpp(c.lse),
+                      .entropy = to_cpp(c.entropy),
+                      .max = to_cpp(c.max),
+                      .argmax = to_cpp(c.argmax),
+                      .row_status = to_cpp(c.row_status),
+                      .choices = to_cpp(c.choices),
+                      .u = to_cpp(c.u),
+                      .seed = to_cpp(c.seed),
+                      .offset = to_cpp(c.offset),
+                      .draws = c.draws,
+                      .temperature = to_cpp(c.temperature)},
+                     ctx);
+      });
 }
 
 logsum_status logsum_draw(const logsum_draw_args* args, const logsum_context* context) {

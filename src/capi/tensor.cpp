@@ -12,9 +12,9 @@ logsum_tensor logsum_tensor_contiguous(void* data, logsum_dtype dtype, int32_t r
   t.data = data;
   t.dtype = dtype;
   t.device_type = static_cast<int32_t>(logsum::DeviceType::cpu);
-  t.rank = rank;
+  t.rank = rank > 0 && shape == nullptr ? -1 : rank;
   uint64_t stride = 1;  // may wrap: an operation refuses such a shape
-  for (int i = std::min(rank, LOGSUM_MAX_RANK) - 1; i >= 0; --i) {
+  for (int i = std::min(t.rank, LOGSUM_MAX_RANK) - 1; i >= 0; --i) {
     t.shape[i] = shape[i];
     t.strides[i] = static_cast<int64_t>(stride);
     stride *= static_cast<uint64_t>(shape[i]);

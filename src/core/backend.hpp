@@ -60,7 +60,9 @@ Status dispatch(const char* operation, Status (*BackendTable::*entry)(const Plan
     return Status::error(StatusCode::unsupported, "%s: backend %s doesn't have it", operation,
                          table->info.name);
   try {
-    return (table->*entry)(plan, context);
+    const Status status = (table->*entry)(plan, context);
+    if (status.ok()) return {};
+    return Status::error(status.code(), "%s: %s", operation, status.message());
   } catch (...) {
     return Status::error(StatusCode::out_of_memory, "%s: out of memory", operation);
   }

@@ -148,6 +148,9 @@ Status Checker::dtype(const Argument& argument,
 
 Status Checker::shape(const Argument& argument, const Argument& reference, int leading,
                       std::int64_t inner) const noexcept {
+  if (leading + (inner > 0 ? 1 : 0) > kMaxRank)
+    return invalid("%s must have %d dimensions (%s has %d), at most %d are possible", argument.name,
+                   leading + 1, reference.name, reference.tensor.rank, kMaxRank);
   Tensor wanted;
   wanted.rank = leading + (inner > 0 ? 1 : 0);
   std::copy_n(reference.tensor.shape, leading, wanted.shape);
@@ -225,10 +228,7 @@ Status Checker::elements(const Argument& argument, const Argument& reference, in
   LOGSUM_RETURN_IF_ERROR(tensor(argument));
   LOGSUM_RETURN_IF_ERROR(dtype(argument, spec.dtypes));
   LOGSUM_RETURN_IF_ERROR(shape(argument, reference, leading, spec.inner));
-  if (spec.output)
-    for (int i = 0; i < t.rank; ++i)
-      if (t.shape[i] > 1 && t.strides[i] == 0)
-        return invalid("%s is written and has stride 0 in dimension %d", argument.name, i);
+  if (spec.output) LOGSUM_RETURN_IF_ERROR(writable(argument));
   view.data = static_cast<std::byte*>(t.data);
   view.dtype = t.dtype;
   view.index = RowIndex(t, leading);

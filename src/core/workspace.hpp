@@ -24,6 +24,10 @@ struct SampleTile {
   std::uint64_t cumulative;
 };
 
+// What is asked for where the true size can't be addressed: no caller has it. Sums of a few of them
+// don't overflow.
+inline constexpr std::int64_t kMostWorkspace = std::int64_t{1} << 60;
+
 // Bytes for a T per tile of all rows (the leading dimensions of `rows`) and `per_row` more for each
 // row; 0 for arguments that the operation would refuse.
 template <class T>
@@ -32,8 +36,13 @@ std::size_t workspace_bytes(const Tensor& rows, int leading, std::int64_t column
   if (columns < 1 || leading > kMaxRank) return 0;
   std::int64_t bytes = tile_count(columns) * static_cast<std::int64_t>(sizeof(T)) +
                        static_cast<std::int64_t>(per_row);
-  for (int i = 0; i < leading; ++i)
-    if (rows.shape[i] < 0 || __builtin_mul_overflow(bytes, rows.shape[i], &bytes)) return 0;
+  for (int i = 0; i < leading; ++i) {
+    if (rows.shape[i] < 0) return 0;
+    if (rows.shape[i] > 0 && bytes > kMostWorkspace / rows.shape[i])
+      bytes = kMostWorkspace;
+    else
+      bytes *= rows.shape[i];
+  }
   return static_cast<std::size_t>(bytes);
 }
 

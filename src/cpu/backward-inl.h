@@ -96,8 +96,8 @@ struct SoftmaxGradient {
 };
 
 // (g − p·sum)/T with p = e^logp; log2(e) happens to be so near an f32 that its rounding costs e^-87
-// only 1.2e-6. Where p > ½ as ((g − sum) + (1 − p)·sum)/T with 1 − p from the
-// same polynomial without its constant: p itself has lost 1 − p as it nears 1.
+// only 1.2e-6. Where p > ½ as ((g − sum) + (1 − p)·sum)/T with 1 − p from the same polynomial
+// without its constant: p itself has lost 1 − p as it nears 1.
 struct LogSoftmaxGradient {
   const float *g, *logp;
   ChunkMath math;

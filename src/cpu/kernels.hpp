@@ -50,9 +50,6 @@ struct Kernels {
   // place; else the result is in `scratch`.
   Tile (*load)(const void* source, DType dtype, int columns, TileScratch& scratch);
 
-  // measure alone, of a loaded tile.
-  TileRecord (*measure)(const Tile& tile, const Temperature& temperature, bool moment);
-
   // The first column equal to `value`; −1 if none.
   int (*find)(const Tile& tile, float value);
 

@@ -260,12 +260,6 @@ inline void measure_tiles(const void* source, DType dtype, std::int64_t columns,
   }
 }
 
-inline TileRecord measure_tile(const Tile& tile, const Temperature& temperature, bool moment) {
-  TileRecord record;
-  measure_from<FromF32>(tile.z, tile.columns, {temperature, moment}, &record, nullptr);
-  return record;
-}
-
 }  // namespace logsum::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <type_traits>
 
@@ -20,6 +21,9 @@ namespace logsum::cpu {
 inline Executor& executor_of(const Context& context) {
   return context.executor ? *context.executor : default_executor();
 }
+
+// A host's pool may say anything.
+inline int threads_of(Executor& executor) { return std::clamp(executor.concurrency(), 1, 4096); }
 
 // Room that each task of a call has to itself, where an operation asks for some; there are then no
 // more tasks than rooms.
@@ -38,37 +42,45 @@ struct TaskScratch : TileScratch {
   std::byte* room = nullptr;
 };
 
-// Runs body(i, scratch) for each i in [0, count), cut into a few contiguous spans per thread.
+// Runs body(i, scratch) for each i in [0, count), cut into a few contiguous spans per thread. What
+// a body throws (it may run out of memory) doesn't reach the executor.
 template <class Body>
-bool parallel_spans(Executor& executor, std::int64_t count, const Body& body,
-                    const TaskRooms& rooms = {}) {
+Status parallel_spans(Executor& executor, std::int64_t count, const Body& body,
+                      const TaskRooms& rooms = {}) {
   struct Job {
     std::int64_t count, tasks;
     const Body& body;
     const TaskRooms& rooms;
+    std::atomic<bool> failed = false;
   };
   constexpr int kTasksPerThread = 8;  // evens out threads that start late or run slow
-  const std::int64_t wanted = kTasksPerThread * std::max(1, executor.concurrency());
+  const std::int64_t wanted = kTasksPerThread * threads_of(executor);
   const std::int64_t tasks = std::min({count, wanted, rooms.count > 0 ? rooms.count : wanted});
   Job job{count, tasks, body, rooms};
   const auto task = [](void* argument, std::int64_t i) {
-    const Job& j = *static_cast<const Job*>(argument);
+    Job& j = *static_cast<Job*>(argument);
     const FpEnvironment environment;
     TaskScratch scratch;
     if (j.rooms.count > 0) scratch.room = j.rooms.data + i * j.rooms.bytes;
     const std::int64_t end = j.count / j.tasks * (i + 1) + std::min(i + 1, j.count % j.tasks);
-    for (std::int64_t k = j.count / j.tasks * i + std::min(i, j.count % j.tasks); k < end; ++k)
-      j.body(k, scratch);
+    try {
+      for (std::int64_t k = j.count / j.tasks * i + std::min(i, j.count % j.tasks); k < end; ++k)
+        j.body(k, scratch);
+    } catch (...) {
+      j.failed = true;
+    }
   };
-  return executor.run(tasks, task, &job);
+  if (!executor.run(tasks, task, &job))
+    return Status::error(StatusCode::internal, "the executor couldn't run all tasks");
+  if (job.failed) return Status::error(StatusCode::out_of_memory, "out of memory");
+  return {};
 }
 
 // body(row, scratch) once per row, for operations that measure nothing.
 template <class Body>
 Status parallel_rows(const Context& context, std::int64_t rows, const Body& body,
                      const TaskRooms& rooms = {}) {
-  if (parallel_spans(executor_of(context), rows, body, rooms)) return {};
-  return Status::error(StatusCode::internal, "the executor couldn't run all tasks");
+  return parallel_spans(executor_of(context), rows, body, rooms);
 }
 
 struct NoEmit {
@@ -83,7 +95,7 @@ Status visit_runs(const Context& context, std::int64_t rows, std::int64_t tiles,
                   const Measure& measure, const Finish& finish, const Emit& emit = {},
                   const TaskRooms& rooms = {}) {
   Executor& executor = executor_of(context);
-  const int threads = std::max(1, executor.concurrency());
+  const int threads = threads_of(executor);
   if (rows >= 2 * threads || threads == 1) {
     return parallel_rows(
         context, rows,

@@ -69,7 +69,10 @@ std::size_t approx_kl_workspace_size(const ApproxKlArgs& args) noexcept {
   if (t.rank < 0 || t.rank > kMaxRank) return 0;
   std::int64_t tokens = 1;
   for (int i = 0; i < t.rank; ++i)
-    if (t.shape[i] < 0 || __builtin_mul_overflow(tokens, t.shape[i], &tokens)) return 0;
+    if (t.shape[i] < 0)
+      return 0;
+    else if (__builtin_mul_overflow(tokens, t.shape[i], &tokens))
+      return kMostWorkspace;
   return static_cast<std::size_t>(kl_runs(tokens)) * sizeof(KlSums);
 }
 

@@ -37,11 +37,8 @@ Status check_structs(const Checker& check, const Argument& argument, const Argum
   rows.rank = leading;
   LOGSUM_RETURN_IF_ERROR(check.shape({argument.name, rows}, reference, leading, 0));
   bool aligned = reinterpret_cast<std::uintptr_t>(t.data) % alignof(T) == 0;
-  for (int i = 0; i < leading; ++i) {
+  for (int i = 0; i < leading; ++i)
     aligned &= t.shape[i] <= 1 || t.strides[i] % static_cast<std::int64_t>(alignof(T)) == 0;
-    if (output && t.shape[i] > 1 && t.strides[i] == 0)
-      return check.invalid("%s is written and has stride 0 in dimension %d", argument.name, i);
-  }
   const bool packed =
       t.strides[t.rank - 1] == 1 &&
       (t.dim(-2) <= 1 || t.strides[t.rank - 2] == static_cast<std::int64_t>(sizeof(T)));
@@ -49,6 +46,7 @@ Status check_structs(const Checker& check, const Argument& argument, const Argum
     return check.invalid(
         "%s must be contiguous in its last two dimensions and aligned to %zu bytes", argument.name,
         alignof(T));
+  if (output) LOGSUM_RETURN_IF_ERROR(check.writable(argument));
   view.data = static_cast<std::byte*>(t.data);
   view.index = RowIndex(t, leading);
   view.count = t.dim(-2);

@@ -10,9 +10,39 @@ from tool import DEMO, ToolTest, rows
 
 LIMITS = {
     "f16": math.log(65520),
-    "bf16": math.log(255 * 2.0**120),
-    "f32": math.log(2.0**128 - 2.0**103),
+    "bf16": math.log(0x1FF) + 119 * math.log(2),
+    "f32": math.log(0x1FFFFFF) + 103 * math.log(2),
 }
+
+
+# Where half the smallest subnormal lies: e^x rounds to 0 below.
+UNDERFLOWS = {"f16": -25 * math.log(2), "bf16": -134 * math.log(2), "f32": -150 * math.log(2)}
+
+
+def log_sum(z):
+    return max(z) + math.log(sum(math.exp(x - max(z)) for x in z))
+
+
+def softmax_fails(z, dtype):
+    return min(z) - log_sum(z) < UNDERFLOWS[dtype]
+
+
+def naive_fails(z, dtype):
+    return log_sum(z) > LIMITS[dtype] or min(z) < UNDERFLOWS[dtype] or softmax_fails(z, dtype)
+
+
+def highest_temperature(z, dtype, fails):
+    """By bisection: the temperature below which a formula fails; 0 if it never does."""
+    low, high = 1e-6, 1e6
+    if not fails([x / low for x in z], dtype):
+        return 0.0
+    for _ in range(100):
+        middle = math.sqrt(low * high)
+        if fails([x / middle for x in z], dtype):
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 class Doctor(ToolTest):
@@ -67,13 +97,15 @@ class Doctor(ToolTest):
 
     def test_unsafe_temperatures(self):
         z = [[5.0, 0.0, -20.0], [60.0, 58.0, 50.0]]
-        unsafe = self.doctor(z)["unsafe_temperatures"]
-        for dtype, limit in LIMITS.items():
-            self.assertAlmostEqual(unsafe[dtype]["naive_below"], 60 / limit, places=4)
-            self.assertFalse(unsafe[dtype]["naive_large"])
-        self.assertAlmostEqual(
-            unsafe["f32"]["log_of_softmax_below"], 25 / (150 * math.log(2)), places=9
-        )
+        for case in (z, z[:1], [[8.0] * 2000], [[5.0, -200.0]]):
+            unsafe = self.doctor(case)["unsafe_temperatures"]
+            for dtype in LIMITS:
+                found = unsafe[dtype]
+                formulas = {"naive_below": naive_fails, "log_of_softmax_below": softmax_fails}
+                for name, fails in formulas.items():
+                    expected = max(highest_temperature(row, dtype, fails) for row in case)
+                    self.assertAlmostEqual(found[name], expected, delta=1e-6 * expected)
+                self.assertFalse(found["naive_large"])
         # Just below, the tool finds the trouble at T = 1; just above, none.
         for factor, rows_hit in ((0.999, 1), (1.001, 0)):
             scaled = [[x / (60 / LIMITS["f32"] * factor) for x in row] for row in z]

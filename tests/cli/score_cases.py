@@ -111,9 +111,26 @@ class Score(ToolTest):
                 self.assertAlmostEqual(row[name], k, delta=1e-6 * max(1, abs(k)))
                 sums[i] += row[name] / 5
         for name, mean in zip(KL[1:], sums):
-            self.assertAlmostEqual(out["summary"]["mean_" + name], mean, places=6)
+            self.assertAlmostEqual(out["summary"]["mean_" + name], mean, delta=1e-6 * max(1, mean))
+        self.assertEqual(out["summary"]["k3_overflows"], 0)
         hot = self.json("score", path, "--reference", ":reference", "--temperature", 2)
         self.assert_near(hot["rows"][0]["ref_logprob"], truth.log_softmax(ref[0], 2)[self.y[0]])
+
+    def test_overflow_of_k3_is_counted_and_leaves_the_mean_finite(self):
+        tensors = {
+            "logits": ("F32", [[0.0, 89.9], [0.0, 0.0]]),
+            "reference": ("F32", [[0.0, 0.0], [0.0, 0.0]]),
+            "targets": ("I64", [0, 0]),
+        }
+        path = self.write("far.safetensors", arrays.safetensors(tensors))
+        out = self.json("score", path, "--reference", ":reference")
+        self.assertIsNone(out["rows"][0]["k3"])
+        self.assertEqual(out["summary"]["k3_overflows"], 1)
+        d = math.log(0.5) + 89.9
+        mean = (math.exp(d) - d - 1) / 2
+        self.assertAlmostEqual(out["summary"]["mean_k3"] / mean, 1, delta=1e-5)
+        text = self.ok("score", path, "--reference", ":reference")
+        self.assertIn("k3 is beyond f32 in 1 row", text)
 
     def test_reference_of_another_width_needs_vocab_size(self):
         wide = self.write("wide.npy", arrays.npy("BF16", [z + [60.0] * 3 for z in self.z]))

@@ -99,7 +99,7 @@ void expect_refused_by_structure(const std::vector<Field<Call>>& fields) {
       for (const Fault& fault : faults_of_wide_elements()) faults.push_back(fault);
     if (field.output)
       faults.push_back(
-          {[](Tensor& t) { t.strides[0] = 0; }, "is written and has stride 0 in dimension 0"});
+          {[](Tensor& t) { t.strides[0] = 0; }, "elements overlap: stride 0 in dimension 0"});
     for (const Fault& fault : faults) {
       Call call;
       fault.spoil(field.of(call));
