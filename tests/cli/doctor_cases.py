@@ -20,7 +20,8 @@ UNDERFLOWS = {"f16": -25 * math.log(2), "bf16": -134 * math.log(2), "f32": -150 
 
 
 def log_sum(z):
-    return max(z) + math.log(sum(math.exp(x - max(z)) for x in z))
+    top = max(z)
+    return top + math.log(sum(math.exp(x - top) for x in z))
 
 
 def softmax_fails(z, dtype):
