@@ -15,13 +15,15 @@ namespace {
 std::atomic<std::size_t> largest_allowed = SIZE_MAX;
 }
 
-void* operator new(std::size_t size) {
+// Not inlined: the compiler would see malloc behind new, free behind delete, and warn of a
+// mismatch.
+[[gnu::noinline]] void* operator new(std::size_t size) {
   void* p = size > largest_allowed ? nullptr : std::malloc(size);
   if (p == nullptr) throw std::bad_alloc();
   return p;
 }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { std::free(p); }
 
 namespace logsum::test {
 namespace {
