@@ -36,24 +36,32 @@ std::string describe(const Input& logits, std::int64_t columns, std::int64_t row
   return fmt::format("{} has {} at column {}", name, status == RowStatus::nan ? "NaN" : "+inf", at);
 }
 
-}  // namespace
-
-void fail_on_bad_rows(const Input& logits, std::int64_t columns,
-                      const std::vector<std::int32_t>& status_of_row) {
+// Empty where all rows are well.
+std::string describe(const RowStatuses& rows, std::int64_t columns) {
   constexpr std::int64_t kNamed = 3;
   std::int64_t bad = 0;
   std::string list;
-  for (std::size_t row = 0; row < status_of_row.size(); ++row) {
-    const auto status = static_cast<RowStatus>(status_of_row[row]);
+  for (std::size_t row = 0; row < rows.of_row.size(); ++row) {
+    const auto status = static_cast<RowStatus>(rows.of_row[row]);
     if (status == RowStatus::ok || status == RowStatus::ignored) continue;
     if (++bad <= kNamed)
-      list +=
-          (bad > 1 ? ", " : "") + describe(logits, columns, static_cast<std::int64_t>(row), status);
+      list += (bad > 1 ? ", " : "") +
+              describe(rows.logits, columns, static_cast<std::int64_t>(row), status);
   }
-  if (bad == 0) return;
+  if (bad == 0) return {};
   if (bad > kNamed) list += fmt::format(" and {} more", bad - kNamed);
-  throw DataError(fmt::format("{}: {} of {} rows {} no distribution: {}", logits.label, bad,
-                              status_of_row.size(), bad == 1 ? "has" : "have", list));
+  return fmt::format("{}: {} of {} rows {} no distribution: {}", rows.logits.label, bad,
+                     rows.of_row.size(), bad == 1 ? "has" : "have", list);
+}
+
+}  // namespace
+
+void fail_on_bad_rows(std::initializer_list<RowStatuses> inputs, std::int64_t columns) {
+  std::string lines;
+  for (const RowStatuses& rows : inputs)
+    if (const std::string line = describe(rows, columns); !line.empty())
+      lines += (lines.empty() ? "" : "; ") + line;
+  if (!lines.empty()) throw DataError(lines);
 }
 
 }  // namespace logsum::cli

@@ -34,10 +34,6 @@ struct Demo {
   std::int64_t agreeing = 0;
 };
 
-void check(const Status& status) {
-  if (!status.ok()) throw DataError(status.message());
-}
-
 Demo run(const DemoOptions& options, Session& session) {
   const Input policy = open_logits(options.file + ":policy_logits");
   const Input reference = open_logits(":reference_logits", &policy);
@@ -71,28 +67,33 @@ Demo run(const DemoOptions& options, Session& session) {
                   .temperature = options.temperature,
                   .seed = options.seed,
                   .offset = Tensor::of(offsets.data() + block.first, {n})},
-                 context));
+                 context),
+          policy.label);
     check(token_logprobs({.logits = block.logits[0],
                           .targets = rows(sampled),
                           .logprobs = Tensor::of(scored.data() + block.first, {n}),
                           .temperature = options.temperature},
-                         context));
+                         context),
+          policy.label);
     check(token_logprobs({.logits = block.logits[0],
                           .targets = rows(target),
                           .logprobs = rows(target_logprob),
                           .entropy = rows(entropy),
                           .rank = rows(rank),
                           .temperature = options.temperature},
-                         context));
+                         context),
+          policy.label);
     check(token_logprobs({.logits = block.logits[1],
                           .targets = rows(target),
                           .logprobs = rows(ref_logprob),
                           .temperature = options.temperature},
-                         context));
+                         context),
+          reference.label);
     check(approx_kl({.per_token_logps = rows(target_logprob),
                      .ref_per_token_logps = rows(ref_logprob),
                      .k3 = rows(k3)},
-                    context));
+                    context),
+          policy.label);
   });
   for (std::size_t i = 0; i < scored.size(); ++i) {
     demo.agreeing += std::bit_cast<std::uint32_t>(scored[i]) ==

@@ -116,12 +116,12 @@ float stable_logprob(const Input& logits, std::int64_t columns, const Worst& at,
                      const Context& context) {
   const OneRow row(logits, at.row);
   float logprob = 0;
-  const Status status = token_logprobs({.logits = row.tensor(),
-                                        .targets = Tensor::of(&at.column, {1}),
-                                        .logprobs = Tensor::of(&logprob, {1}),
-                                        .vocab_size = columns},
-                                       context);
-  if (!status.ok()) throw DataError(fmt::format("{}: {}", logits.label, status.message()));
+  check(token_logprobs({.logits = row.tensor(),
+                        .targets = Tensor::of(&at.column, {1}),
+                        .logprobs = Tensor::of(&logprob, {1}),
+                        .vocab_size = columns},
+                       context),
+        logits.label);
   return logprob;
 }
 

@@ -4,6 +4,9 @@
 #pragma once
 
 #include <stdexcept>
+#include <string>
+
+#include "logsum/status.hpp"
 
 namespace logsum::cli {
 
@@ -17,5 +20,10 @@ class UsageError : public std::runtime_error {
 class DataError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+
+// Of a call of the library on `what`, an input's label.
+inline void check(const Status& status, const std::string& what) {
+  if (!status.ok()) throw DataError(what + ": " + status.message());
+}
 
 }  // namespace logsum::cli

@@ -2,6 +2,7 @@
 // How Results leave the program: as a table, as JSON, as a file of tensors.
 #pragma once
 
+#include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -50,9 +51,13 @@ std::string describe_statuses(const nlohmann::ordered_json& counts);
 // The mean of values in rows that are `ok`, in float64; NaN if there are none.
 double mean_of_ok(const Column& values, const Column& row_status);
 
-// Throws DataError naming the first rows of `logits` that have no distribution; `status_of_row` is
-// that input's own.
-void fail_on_bad_rows(const Input& logits, std::int64_t columns,
-                      const std::vector<std::int32_t>& status_of_row);
+// An input's rows and what became of each (not of any other input's).
+struct RowStatuses {
+  const Input& logits;
+  const std::vector<std::int32_t>& of_row;
+};
+
+// Throws DataError naming, for each input, the first rows that have no distribution.
+void fail_on_bad_rows(std::initializer_list<RowStatuses> inputs, std::int64_t columns);
 
 }  // namespace logsum::cli

@@ -45,7 +45,8 @@ class Sampler {
     for_each_block({&logits_}, "sampling", session_.quiet(),
                    [&](const RowBlock& block) { sample_block(block); });
     report(results_, summary(), options_.report);
-    fail_on_bad_rows(logits_, columns_, std::get<std::vector<std::int32_t>>(row_status_->values));
+    fail_on_bad_rows({{logits_, std::get<std::vector<std::int32_t>>(row_status_->values)}},
+                     columns_);
   }
 
  private:
@@ -74,8 +75,7 @@ class Sampler {
       args.u = Tensor::strided(&*options_.u, DType::f64, std::span(shape, rank),
                                std::span(strides, rank));
     }
-    if (const Status status = logsum::sample(args, session_.context()); !status.ok())
-      throw DataError(fmt::format("{}: {}", logits_.label, status.message()));
+    check(logsum::sample(args, session_.context()), logits_.label);
   }
 
   Summary summary() const {

@@ -26,10 +26,6 @@ struct ScoreOptions {
   ReportOptions report;
 };
 
-void check(const Status& status, const Input& input) {
-  if (!status.ok()) throw DataError(fmt::format("{}: {}", input.label, status.message()));
-}
-
 // Before the logits are read: a run of an hour shouldn't end on a bad target.
 void check_targets(const std::vector<std::int64_t>& targets, const std::string& label,
                    const Input& logits, std::int64_t columns, std::int64_t ignore_index) {
@@ -101,8 +97,10 @@ class Score {
     const auto status = std::get<std::vector<std::int32_t>>(row_status_->values);
     if (reference_) merge_statuses();
     report(results_, summary(), options_.report);
-    fail_on_bad_rows(logits_, columns_, status);
-    if (reference_) fail_on_bad_rows(*reference_, columns_, ref_status_);
+    if (reference_)
+      fail_on_bad_rows({{logits_, status}, {*reference_, ref_status_}}, columns_);
+    else
+      fail_on_bad_rows({{logits_, status}}, columns_);
   }
 
  private:
@@ -128,21 +126,21 @@ class Score {
     args.top_ids = block_of(top_ids_, block);
     args.top_logprobs = block_of(top_logprobs_, block);
     args.row_status = block_of(row_status_, block);
-    check(token_logprobs(args, session_.context()), logits_);
+    check(token_logprobs(args, session_.context()), logits_.label);
   }
 
   void compare_with_reference(const RowBlock& block) {
     TokenLogprobsArgs args = arguments(block.logits[1], block);
     args.logprobs = block_of(ref_logprob_, block);
     args.row_status = Tensor::of(ref_status_.data() + block.first, {block.rows});
-    check(token_logprobs(args, session_.context()), *reference_);
+    check(token_logprobs(args, session_.context()), reference_->label);
     check(approx_kl({.per_token_logps = block_of(logprob_, block),
                      .ref_per_token_logps = args.logprobs,
                      .k1 = block_of(k_[0], block),
                      .k2 = block_of(k_[1], block),
                      .k3 = block_of(k_[2], block)},
                     session_.context()),
-          logits_);
+          logits_.label);
   }
 
   // A row whose reference has no distribution isn't ok.
@@ -193,7 +191,7 @@ class Score {
                    .mean_k2 = Tensor::of(&means[1], {1}),
                    .mean_k3 = Tensor::of(&means[2], {1}),
                    .overflow_count = Tensor::of(&overflows, {1})}),
-        logits_);
+        logits_.label);
     std::string text;
     for (int i = 0; i < 3; ++i) {
       const double mean = static_cast<double>(means[i]);

@@ -233,6 +233,10 @@ static void structs_are_versioned(void) {
 
   args.struct_size = 0;
   CHECK(logsum_sample(&args, NULL).code == LOGSUM_INVALID_ARGUMENT);
+  logsum_context context = logsum_context_defaults();
+  context.struct_size = 3;
+  args.struct_size = sizeof args;
+  CHECK(strstr(logsum_sample(&args, &context).message, "context.struct_size is 3"));
   CHECK(logsum_sample(NULL, NULL).code == LOGSUM_INVALID_ARGUMENT);
   CHECK(logsum_sample_workspace_size(NULL) == 0);
 
@@ -253,6 +257,27 @@ static void structs_are_versioned(void) {
   lse = 9;
   CHECK_OK(logsum_sample(&newer.args, NULL));
   CHECK(lse == 9);
+}
+
+static void backends_and_targets_are_listed(void) {
+  logsum_choice choices[8];
+  size_t count = logsum_backends(choices, 8);
+  CHECK(count >= 2 && count <= 8 && logsum_backends(NULL, 0) == count);
+  for (size_t i = 0; i < count; ++i)
+    CHECK((choices[i].id == LOGSUM_BACKEND_CPU) == (strcmp(choices[i].name, "cpu") == 0));
+  choices[1].id = 99;
+  CHECK(logsum_simd_targets(choices, 1) >= 4 && choices[1].id == 99);
+  count = logsum_simd_targets(choices, 8);
+  for (size_t i = 0; i < count; ++i) {
+    logsum_context context = logsum_context_defaults();
+    context.simd = choices[i].id;
+    float lse[2];
+    logsum_token_logprobs_args args = logsum_token_logprobs_args_defaults();
+    args.logits = matrix_of(logits, LOGSUM_F32, 2, 4);
+    args.lse = vector_of(lse, LOGSUM_F32, 2);
+    const int works = logsum_token_logprobs(&args, &context).code == LOGSUM_OK;
+    CHECK(works == (choices[i].available != 0));
+  }
 }
 
 static int tasks_run = 0;
@@ -339,6 +364,7 @@ int main(void) {
   logsumexp_and_its_gradient();
   kl_of_two_tokens();
   structs_are_versioned();
+  backends_and_targets_are_listed();
   hosts_pool_is_used();
   errors_name_the_argument();
   nonsense_is_refused();

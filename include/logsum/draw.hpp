@@ -19,8 +19,8 @@ struct DrawArgs {
   Tensor choices = {};  // u8 [..., n, 32], from merge
   Tensor token = {};    // out [..., n] i32 | i64: columns of the whole row
   Tensor logprob = {};  // out, optional [..., n] f32
-  Tensor token_logit =
-      {};  // out, optional [..., n] f32: e.g. merge's target_logits for the raw log-prob
+  // out, optional [..., n] f32: e.g. merge's target_logits for the raw log-prob
+  Tensor token_logit = {};
 
   PerRow<float> temperature = 1.0f;  // as given to measure and merge
   std::int64_t vocab_start = 0;  // the whole row's column of this shard's first; a multiple of 4096

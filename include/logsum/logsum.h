@@ -134,6 +134,19 @@ static inline logsum_context logsum_context_defaults(void) {
 /* "0.1.0" */
 LOGSUM_API const char* logsum_version(void);
 
+/* What this build knows, in the order of preference; `available`: it can be used on this machine.
+ */
+typedef struct logsum_choice {
+  int32_t id; /* logsum_backend or logsum_simd_target */
+  const char* name;
+  int available;
+} logsum_choice;
+
+/* Write the first `capacity` entries to `choices` (null where capacity is 0); return how many there
+ * are. */
+LOGSUM_API size_t logsum_backends(logsum_choice* choices, size_t capacity);
+LOGSUM_API size_t logsum_simd_targets(logsum_choice* choices, size_t capacity);
+
 typedef struct logsum_token_logprobs_args {
   size_t struct_size;
   logsum_param_f32 temperature;

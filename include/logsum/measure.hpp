@@ -24,7 +24,8 @@ inline constexpr std::int64_t kTileColumns = 4096;
 // tiles, 24].
 struct TileRecord {
   double n = 0;  // an integer; a double because |z|/T may be huge
-  float sum = 0;  // Σ 2^(t−n), t = z·log2(e)/T; 0: the tile is empty; NaN: it holds a NaN or +∞
+  // Σ 2^(t−n), t = z·log2(e)/T; 0: the tile is empty; NaN: it holds a NaN or +∞
+  float sum = 0;
   float moment = 0;  // Σ 2^(t−n)·(n − t); 0 where not asked for
   float max = -__builtin_inff();
   std::int32_t argmax = -1;  // the first column of max within the tile, where it has been looked up
@@ -39,8 +40,8 @@ struct MeasureArgs {
   Tensor logits = {};   // [..., W] f32 | f16 | bf16; unit stride along W
   Tensor records = {};  // out u8 [..., tiles, 24], contiguous in the last two dimensions
   Tensor targets = {};  // optional [...] i32 | i64: columns of the whole row
-  Tensor target_logits =
-      {};  // out with targets [...] f32: the target's logit if it is in this shard, else −∞
+  // out with targets [...] f32: the target's logit if it is in this shard, else −∞
+  Tensor target_logits = {};
 
   PerRow<float> temperature = 1.0f;  // in [2^-64, 2^64]; a tensor is [...] f32
   std::int64_t vocab_start = 0;  // the whole row's column of this shard's first; a multiple of 4096

@@ -40,8 +40,8 @@ struct MergeArgs {
 
   Tensor lse = {};      // out, optional [...] f32
   Tensor entropy = {};  // out, optional [...] f32; needs records with moments
-  Tensor max =
-      {};  // out, optional [...] f32: the largest logit; NaN where the row has no distribution
+  // out, optional [...] f32: the largest logit; NaN where the row has no distribution
+  Tensor max = {};
   Tensor argmax = {};      // out, optional [...] i32 | i64
   Tensor row_status = {};  // out, optional [...] i32 (RowStatus)
 

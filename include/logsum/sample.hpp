@@ -32,14 +32,14 @@ namespace logsum {
 
 struct SampleArgs {
   Tensor logits = {};  // [R..., V]  f32 | f16 | bf16; unit stride along V
-  Tensor indices =
-      {};  // optional [...] i32 | i64: which logits row (R... flattened) each output row reads
+  // optional [...] i32 | i64: which logits row (R... flattened) each output row reads
+  Tensor indices = {};
 
   Tensor token = {};    // out [...] or [..., n]  i32 | i64; −1 where nothing can be drawn
   Tensor logprob = {};  // out, optional, as token, f32: of the distribution drawn from
-  Tensor raw_logprob =
-      {};           // out, optional, as token, f32: log_softmax of the untouched logits at T = 1
-  Tensor lse = {};  // out, optional [...] f32: log Σ e^(z/T)
+  // out, optional, as token, f32: log_softmax of the untouched logits at T = 1
+  Tensor raw_logprob = {};
+  Tensor lse = {};         // out, optional [...] f32: log Σ e^(z/T)
   Tensor entropy = {};     // out, optional [...] f32, in nats, at T
   Tensor row_status = {};  // out, optional [...] i32 (RowStatus)
 

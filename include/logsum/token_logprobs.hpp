@@ -31,8 +31,8 @@ struct TokenLogprobsArgs {
   Tensor lse = {};      // out, optional [...] f32: log Σ e^(z/T)
   Tensor entropy = {};  // out, optional [...] f32, in nats
   Tensor argmax = {};   // out, optional [...] i32 | i64; −1 where there is none
-  Tensor rank =
-      {};  // out, optional, as targets, i32 | i64: 1 + columns strictly greater; 0 where none
+  // out, optional, as targets, i32 | i64: 1 + columns strictly greater; 0 where none
+  Tensor rank = {};
   Tensor top_ids = {};  // out, optional [..., N] i32 | i64, N ≤ V: the N most likely, best first
   Tensor top_logprobs = {};  // out, optional [..., N] f32
   Tensor row_status = {};    // out, optional [...] i32 (RowStatus)

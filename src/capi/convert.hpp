@@ -70,25 +70,25 @@ class HostExecutor final : public Executor {
 // Takes a versioned struct over into this build's: a shorter one leaves the later fields at
 // `defaults`, a longer one must be zero behind what this build knows.
 template <class T>
-Status read_struct(const char* function, const T* given, const T& defaults, T& result) {
+Status read_struct(const char* function, const char* name, const T* given, const T& defaults,
+                   T& result) {
   result = defaults;
   if (given == nullptr)
-    return Status::error(StatusCode::invalid_argument, "%s: args is null", function);
+    return Status::error(StatusCode::invalid_argument, "%s: %s is null", function, name);
   const std::size_t size = given->struct_size;
   if (size < sizeof(std::size_t) || size > 64 * 1024)
     return Status::error(
         StatusCode::invalid_argument,
-        "%s: struct_size is %zu, must be the sizeof of the args struct (%zu here): start "
-        "from its _defaults() function",
-        function, size, sizeof(T));
+        "%s: %s.struct_size is %zu, must be the sizeof of the struct (%zu here): start from its "
+        "_defaults() function",
+        function, name, size, sizeof(T));
   const auto* bytes = reinterpret_cast<const unsigned char*>(given);
   if (size > sizeof(T) &&
       std::any_of(bytes + sizeof(T), bytes + size, [](unsigned char b) { return b; }))
     return Status::error(
         StatusCode::unsupported,
-        "%s: struct_size is %zu, this version of logsum knows %zu bytes and the rest "
-        "isn't zero",
-        function, size, sizeof(T));
+        "%s: %s.struct_size is %zu, this version of logsum knows %zu bytes and the rest isn't zero",
+        function, name, size, sizeof(T));
   std::memcpy(static_cast<void*>(&result), given, std::min(size, sizeof(T)));
   return {};
 }
@@ -97,7 +97,7 @@ Status read_struct(const char* function, const T* given, const T& defaults, T& r
 template <class T, class Size>
 std::size_t workspace_size(const T* given, const T& defaults, const Size& size) {
   T args;
-  return read_struct("", given, defaults, args).ok() ? size(args) : 0;
+  return read_struct("", "args", given, defaults, args).ok() ? size(args) : 0;
 }
 
 // Runs `call(args, context)` with both structs read; no exception crosses the C boundary.
@@ -106,12 +106,13 @@ logsum_status run(const char* function, const T* given, const T& defaults,
                   const logsum_context* given_context, const Call& call) noexcept {
   try {
     T args;
-    if (Status status = read_struct(function, given, defaults, args); !status.ok())
+    if (Status status = read_struct(function, "args", given, defaults, args); !status.ok())
       return to_c(status);
     const logsum_context default_context = logsum_context_defaults();
     logsum_context c;
-    if (Status status = read_struct(function, given_context ? given_context : &default_context,
-                                    default_context, c);
+    if (Status status =
+            read_struct(function, "context", given_context ? given_context : &default_context,
+                        default_context, c);
         !status.ok())
       return to_c(status);
     if (c.executor && (!c.executor->concurrency || !c.executor->run))

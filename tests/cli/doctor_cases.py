@@ -175,23 +175,38 @@ class Others(ToolTest):
         ):
             self.assertIn(word, text)
 
-    def test_bench(self):
-        args = [
-            "bench",
-            "--vocab",
-            "1000",
-            "--rows",
-            "2",
-            "--repeats",
-            "1",
-            "--threads",
-            "1",
-            "--filter",
+    def test_bench_times_every_operation(self):
+        small = ["bench", "--rows", "2", "--repeats", "1"]
+        results = self.json(*small, "--vocab", "1000,5000", "--threads", "1")["results"]
+        names = {r["operation"] for r in results}
+        for name in (
+            "token_logprobs",
+            "token_logprobs + entropy",
+            "logsumexp",
             "sample",
-        ]
-        results = self.json(*args)["results"]
-        self.assertTrue(results)
-        self.assertTrue(all("sample" in r["operation"] and r["columns"] == 1000 for r in results))
+            "sample, one row, 64 draws",
+            "softmax",
+            "log_softmax",
+            "softmax_backward",
+            "log_softmax_backward",
+            "logsumexp_backward",
+            "measure, merge: two shards",
+            "approx_kl",
+            "plain libm loop",
+        ):
+            self.assertIn(name, names)
+        self.assertEqual({r["columns"] for r in results}, {1000, 5000})
+        self.assertEqual({r["dtype"] for r in results}, {"f32", "bf16"})
+        self.assertTrue(all(r["seconds"] > 0 and r["threads"] == 1 for r in results))
+
+        filtered = self.json(*small, "--vocab", "999", "--filter", "sample", "--threads", "2")
+        self.assertEqual(
+            {(r["operation"], r["threads"]) for r in filtered["results"]},
+            {(n, 2) for n in ("sample", "sample, one row", "sample, one row, 64 draws")},
+        )
+        table = self.ok(*small, "--vocab", "999", "--filter", "sample")
+        self.assertIn("2 x 999", table)
+        self.assert_fails(["bench", "--filter", "frobnicate"], 2, "--filter", '"frobnicate"')
         for option in ("--vocab", "--rows", "--repeats"):
             self.assert_fails(["bench", option, "0"], 2, option)
 

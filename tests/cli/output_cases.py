@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import struct
+import subprocess
 import termios
 import fcntl
 
@@ -136,11 +137,20 @@ class Output(ToolTest):
             ["sample", self.path, "--json"],
             ["info"],
             ["doctor", self.path],
+            ["--version"],
+            ["--help"],
         ):
             with open("/dev/full", "w", encoding="utf-8") as full:
                 done = self.run_tool(*args, stdout=full)
             self.assertEqual(done.returncode, 1)
             self.assertIn("cannot write to standard output", done.stderr)
+
+    def test_stderr_that_is_closed(self):
+        for args, code in ((["score", "missing.npy"], 1), (["scroe"], 2)):
+            done = subprocess.run(
+                ["sh", "-c", 'exec "$@" 2>&-', "sh", tool.PROGRAM, *args], check=False
+            )
+            self.assertEqual(done.returncode, code)
 
     def test_long_tables_are_cut_in_the_middle(self):
         path = self.write("long.npy", arrays.npy("F32", rows(100, 3)))
@@ -156,7 +166,10 @@ class Output(ToolTest):
 
 class Terminal(ToolTest):
     def on_terminal(self, width, *args, **environment):
-        pid, terminal = pty.fork()
+        try:
+            pid, terminal = pty.fork()
+        except OSError as error:
+            self.skipTest(f"no terminal to test with: {error}")
         if pid == 0:
             fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
             env = (

@@ -156,6 +156,16 @@ class Score(ToolTest):
         self.assert_near(out["rows"][2]["logprob"], truth.log_softmax(self.z[2])[self.y[2]])
         self.assertEqual(out["summary"]["scored"], 4)
 
+    def test_bad_rows_of_both_inputs_are_named(self):
+        ref = rows(5, 37)
+        self.z[1][5] = truth.INF
+        ref[2][4] = truth.NAN
+        path = self.file(reference=("F32", ref))
+        done = self.run_tool("score", path, "--reference", ":reference")
+        self.assertEqual((done.returncode, done.stderr.count("\n")), (1, 1))
+        self.assertIn("logits: 1 of 5 rows has no distribution: row 1 has +inf", done.stderr)
+        self.assertIn("reference: 1 of 5 rows has no distribution: row 2 has NaN", done.stderr)
+
     def test_masked_target_is_null_in_an_ok_row(self):
         self.z[0][3] = -truth.INF
         out = self.json("score", self.file())

@@ -2,9 +2,28 @@
 #include "capi/convert.hpp"
 #include "logsum/version.h"
 
+namespace {
+
+template <class Infos>
+size_t list(const Infos& infos, logsum_choice* choices, size_t capacity) {
+  for (size_t i = 0; i < std::min(capacity, infos.size()); ++i)
+    choices[i] = {static_cast<int32_t>(infos[i].id), infos[i].name, infos[i].available};
+  return infos.size();
+}
+
+}  // namespace
+
 extern "C" {
 
 const char* logsum_version(void) { return LOGSUM_VERSION; }
+
+size_t logsum_backends(logsum_choice* choices, size_t capacity) {
+  return list(logsum::backends(), choices, capacity);
+}
+
+size_t logsum_simd_targets(logsum_choice* choices, size_t capacity) {
+  return list(logsum::simd_targets(), choices, capacity);
+}
 
 logsum_tensor logsum_tensor_contiguous(void* data, logsum_dtype dtype, int32_t rank,
                                        const int64_t* shape) {
