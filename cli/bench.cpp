@@ -18,6 +18,7 @@
 #include "errors.hpp"
 #include "io/file_error.hpp"
 #include "machine_limits.hpp"
+#include "terminal.hpp"
 #include "threads.hpp"
 
 namespace logsum::cli {
@@ -58,7 +59,8 @@ double stream_rate(const BenchLogits& z, Executor& executor, SimdTarget simd, in
     const BenchLogits& z;
     SimdTarget simd;
     std::size_t piece;
-  } job{z, simd, z.bytes() / static_cast<std::size_t>(executor.concurrency()) / 4096 * 4096};
+  } job{z, simd, z.bytes() / static_cast<std::size_t>(executor.concurrency())};
+  if (job.piece >= 4096) job.piece -= job.piece % 4096;  // whole pages
   const double seconds = median_seconds(repeats, [&] {
     executor.run(
         executor.concurrency(),
@@ -75,19 +77,19 @@ double stream_rate(const BenchLogits& z, Executor& executor, SimdTarget simd, in
 }
 
 void print_table(const std::vector<Line>& lines, double fma) {
-  fmt::print(
+  write_stdout(fmt::format(
       "one thread: {:.1f} G FMA lanes/s, so 12 instructions per logit allow {:.2f} G logits/s\n\n",
-      fma / 1e9, fma / kInstructionsPerLogit / 1e9);
-  fmt::print("{:<27} {:>5} {:>14} {:>8} {:>11} {:>12} {:>10}\n", "operation", "dtype", "shape",
-             "threads", "time", "G logits/s", "of limit");
+      fma / 1e9, fma / kInstructionsPerLogit / 1e9));
+  write_stdout(fmt::format("{:<27} {:>5} {:>14} {:>8} {:>11} {:>12} {:>10}\n", "operation", "dtype",
+                           "shape", "threads", "time", "G logits/s", "of limit"));
   for (const Line& line : lines) {
     const double logits = static_cast<double>(line.rows * line.columns);
-    fmt::print("{:<27} {:>5} {:>14} {:>8} {:>8.3f} ms {:>12.3f} {:>10}\n", line.operation,
-               to_string(line.dtype), fmt::format("{} x {}", line.rows, line.columns), line.threads,
-               line.seconds * 1e3, logits / line.seconds / 1e9,
-               line.limit_seconds > 0
-                   ? fmt::format("{:.0f} %", 100 * line.limit_seconds / line.seconds)
-                   : std::string("-"));
+    write_stdout(fmt::format(
+        "{:<27} {:>5} {:>14} {:>8} {:>8.3f} ms {:>12.3f} {:>10}\n", line.operation,
+        to_string(line.dtype), fmt::format("{} x {}", line.rows, line.columns), line.threads,
+        line.seconds * 1e3, logits / line.seconds / 1e9,
+        line.limit_seconds > 0 ? fmt::format("{:.0f} %", 100 * line.limit_seconds / line.seconds)
+                               : std::string("-")));
   }
 }
 
@@ -103,7 +105,7 @@ void print_json(const std::vector<Line>& lines, double fma) {
     if (line.limit_seconds > 0) entry["fraction_of_limit"] = line.limit_seconds / line.seconds;
     json["results"].push_back(entry);
   }
-  fmt::print("{}\n", json.dump(2));
+  write_stdout(json.dump(2) + '\n');
 }
 
 }  // namespace
@@ -146,6 +148,7 @@ int run_bench(const BenchOptions& options) {
     print_json(lines, fma);
   else
     print_table(lines, fma);
+  flush_stdout();
   return 0;
 }
 

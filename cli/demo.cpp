@@ -27,6 +27,8 @@ struct DemoOptions {
   bool json = false;
 };
 
+constexpr std::int64_t kIgnoreIndex = -100;
+
 struct Demo {
   Results results;
   std::int64_t columns;
@@ -53,7 +55,9 @@ Demo run(const DemoOptions& options, Session& session) {
   Column& rank = r.add("rank", DType::i64);
   Column& entropy = r.add("entropy", DType::f32);
   target.values = targets;
+  check_targets(targets, label, policy, policy.columns(), kIgnoreIndex);
   std::vector<float> scored(targets.size());
+  std::vector<std::int32_t> status(targets.size()), ref_status(targets.size());
   std::vector<std::int64_t> offsets(targets.size());
   for (std::size_t i = 0; i < offsets.size(); ++i) offsets[i] = static_cast<std::int64_t>(i);
 
@@ -80,13 +84,17 @@ Demo run(const DemoOptions& options, Session& session) {
                           .logprobs = rows(target_logprob),
                           .entropy = rows(entropy),
                           .rank = rows(rank),
-                          .temperature = options.temperature},
+                          .row_status = Tensor::of(status.data() + block.first, {n}),
+                          .temperature = options.temperature,
+                          .ignore_index = kIgnoreIndex},
                          context),
           policy.label);
     check(token_logprobs({.logits = block.logits[1],
                           .targets = rows(target),
                           .logprobs = rows(ref_logprob),
-                          .temperature = options.temperature},
+                          .row_status = Tensor::of(ref_status.data() + block.first, {n}),
+                          .temperature = options.temperature,
+                          .ignore_index = kIgnoreIndex},
                          context),
           reference.label);
     check(approx_kl({.per_token_logps = rows(target_logprob),
@@ -95,6 +103,7 @@ Demo run(const DemoOptions& options, Session& session) {
                     context),
           policy.label);
   });
+  fail_on_bad_rows({{policy, status}, {reference, ref_status}}, policy.columns());
   for (std::size_t i = 0; i < scored.size(); ++i) {
     demo.agreeing += std::bit_cast<std::uint32_t>(scored[i]) ==
                      std::bit_cast<std::uint32_t>(r.floats(logprob)[i]);

@@ -170,7 +170,8 @@ void add_doctor(CLI::App& app, const Globals& globals, Action& action) {
   command->add_flag("--json", o->json, "JSON on stdout");
   command->footer(
       "The textbook formulas are computed as written in f16, bf16 and f32: each exp,\n"
-      "quotient and log is rounded to the format, sums are exact and then rounded. Rows\n"
+      "quotient and log is rounded to the format, sums are exact and then rounded; a\n"
+      "softmax works in f32 inside, as libraries do, and its result is rounded. Rows\n"
       "with NaN, +inf or all -inf are findings here, not errors: the exit status is 0.\n"
       "Options of all commands: logsum --help");
   command->callback([o, &globals, &action] {

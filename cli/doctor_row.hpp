@@ -14,7 +14,7 @@ namespace logsum::cli {
 
 // Arithmetic of the textbook formulas: every result of exp, of a division, of log is rounded to the
 // format. The sum is taken in f64 and rounded once: how well a library adds is not the question
-// here.
+// here. softmax works in f32 inside, as libraries do: its quotient is rounded to the format.
 inline constexpr DType kArithmetics[] = {DType::f16, DType::bf16, DType::f32};
 inline constexpr std::size_t kArithmeticCount = 3;
 

@@ -139,6 +139,16 @@ std::vector<std::int64_t> read_targets(const std::optional<std::string>& text, c
   return targets;
 }
 
+void check_targets(const std::vector<std::int64_t>& targets, const std::string& label,
+                   const Input& logits, std::int64_t columns, std::int64_t ignore_index) {
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    if (targets[i] == ignore_index || (targets[i] >= 0 && targets[i] < columns)) continue;
+    throw DataError(fmt::format("{}: row {} is {}, must be in [0, {}) or {} (ignored)", label,
+                                row_name(logits.leading(), static_cast<std::int64_t>(i)),
+                                targets[i], columns, ignore_index));
+  }
+}
+
 std::string row_name(const std::vector<std::int64_t>& leading, std::int64_t row) {
   std::string name;
   for (std::size_t i = leading.size(); i-- > 1;) {

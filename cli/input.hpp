@@ -36,6 +36,11 @@ Input open_logits(const std::string& text, const Input* same_file = nullptr);
 std::vector<std::int64_t> read_targets(const std::optional<std::string>& text, const Input& logits,
                                        std::string& label);
 
+// Throws DataError unless each target is in [0, columns) or `ignore_index`. Before the logits are
+// read: a run of an hour shouldn't end on a bad target.
+void check_targets(const std::vector<std::int64_t>& targets, const std::string& label,
+                   const Input& logits, std::int64_t columns, std::int64_t ignore_index);
+
 // "3", or "1,3" where there are two leading dimensions: how a user would index the row.
 std::string row_name(const std::vector<std::int64_t>& leading, std::int64_t row);
 

@@ -5,6 +5,8 @@
 
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
+#include <type_traits>
 
 #include "errors.hpp"
 #include "io/file_error.hpp"
@@ -15,7 +17,13 @@ namespace {
 template <class T>
 bool read_all(const std::string& text, T& value) {
   const char* end = text.data() + text.size();
-  const auto result = std::from_chars(text.data(), end, value);
+  auto result = std::from_chars(text.data(), end, value);
+  if constexpr (std::is_floating_point_v<T>) {
+    if (result.ec == std::errc::result_out_of_range) {  // 1e-400 is a number: 0
+      value = std::strtod(text.c_str(), nullptr);
+      result.ec = std::errc();
+    }
+  }
   return result.ec == std::errc() && result.ptr == end;
 }
 

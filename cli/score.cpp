@@ -26,17 +26,6 @@ struct ScoreOptions {
   ReportOptions report;
 };
 
-// Before the logits are read: a run of an hour shouldn't end on a bad target.
-void check_targets(const std::vector<std::int64_t>& targets, const std::string& label,
-                   const Input& logits, std::int64_t columns, std::int64_t ignore_index) {
-  for (std::size_t i = 0; i < targets.size(); ++i) {
-    if (targets[i] == ignore_index || (targets[i] >= 0 && targets[i] < columns)) continue;
-    throw DataError(fmt::format("{}: row {} is {}, must be in [0, {}) or {} (ignored)", label,
-                                row_name(logits.leading(), static_cast<std::int64_t>(i)),
-                                targets[i], columns, ignore_index));
-  }
-}
-
 Input open_reference(const std::string& text, const Input& logits, std::int64_t vocab_size) {
   Input reference = open_logits(text, &logits);
   if (reference.leading() != logits.leading() ||

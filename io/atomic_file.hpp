@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// AtomicFile: an output that appears under its name complete, or not at all. Bytes go to a hidden
-// temporary file in the same folder, which commit() renames; without commit() the destructor
-// removes it and whatever stood under the name before is untouched.
+// AtomicFile: an output that appears under its name complete, or not at all. Bytes go to a file
+// without a name (where the file system can: else a hidden one) in the same folder, which commit()
+// puts under its name; without commit() it is gone and whatever stood there before is untouched.
 #pragma once
 
 #include <cstddef>
@@ -30,10 +30,14 @@ class AtomicFile {
 
  private:
   void discard() noexcept;
+  bool open_nameless() noexcept;
+  bool link_nameless();
+  void choose_temporary();
 
   std::string path_;    // as given, for messages
   std::string target_;  // with symbolic links resolved
   std::string temporary_;
+  bool is_nameless_ = false;
   int fd_ = -1;
 };
 

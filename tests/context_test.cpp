@@ -5,6 +5,10 @@
 
 #include <gtest/gtest.h>
 
+#include "logsum/approx_kl.hpp"
+#include "logsum/logsumexp.hpp"
+#include "logsum/softmax.hpp"
+#include "logsum/softmax_backward.hpp"
 #include "support/executors.hpp"
 #include "support/outputs.hpp"
 #include "support/refusals.hpp"
@@ -75,6 +79,36 @@ TEST(Workspace, SizesFromShapesOnly) {
   args.logits.rank = -1000;
   EXPECT_EQ(token_logprobs_workspace_size(args), 0u);
   EXPECT_EQ(sample_workspace_size({.logits = args.logits}), 0u);
+}
+
+// Of arguments that the operation refuses: no crash, and nothing that overflows in a sum.
+TEST(Workspace, SizesOfNonsense) {
+  Tensor t = Tensor::of(static_cast<float*>(nullptr), {2, 3});
+  t.dtype = static_cast<DType>(99);
+  const Tensor z = Tensor::of(static_cast<float*>(nullptr), {2, 3});
+  EXPECT_LT(softmax_workspace_size({.logits = t, .output = t, .dim = 0}), 4096u);
+  EXPECT_LT(
+      softmax_backward_workspace_size({.grad_output = z, .output = t, .grad_logits = t, .dim = 0}),
+      4096u);
+  EXPECT_LT(logsumexp_workspace_size({.logits = t, .dim = 0}), 4096u);
+  EXPECT_LT(logsumexp_backward_workspace_size({.logits = t, .grad_logits = t, .dim = 0}), 4096u);
+
+  constexpr std::int64_t kMost = INT64_MAX;
+  for (const std::vector<std::int64_t>& shape : std::vector<std::vector<std::int64_t>>{
+           {kMost}, {1, kMost}, {kMost, kMost}, {1 << 20, kMost}, {kMost, 1}, {0, kMost}}) {
+    const Tensor huge = Tensor::contiguous(nullptr, DType::f32, shape);
+    const std::size_t sizes[] = {
+        token_logprobs_workspace_size({.logits = huge}),
+        token_logprobs_workspace_size({.logits = z, .vocab_size = kMost}),
+        sample_workspace_size({.logits = huge}),
+        softmax_workspace_size({.logits = huge, .output = huge, .dim = 0}),
+        softmax_backward_workspace_size(
+            {.grad_output = huge, .output = huge, .grad_logits = huge, .dim = 0}),
+        logsumexp_workspace_size({.logits = huge, .dim = 0}),
+        logsumexp_backward_workspace_size({.logits = huge, .grad_logits = huge, .dim = 0}),
+        approx_kl_workspace_size({.per_token_logps = huge})};
+    for (const std::size_t size : sizes) EXPECT_LE(size, std::size_t{1} << 61);
+  }
 }
 
 // The size is enough (nothing behind it is touched), less isn't, and the bits are the same.

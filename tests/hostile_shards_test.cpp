@@ -12,12 +12,6 @@
 namespace logsum::test {
 namespace {
 
-std::vector<Context> all_contexts() {
-  std::vector<Context> contexts = cpu_contexts();
-  contexts.push_back(kReference);
-  return contexts;
-}
-
 constexpr std::int64_t kDraws = 4;
 
 struct Drawn {
@@ -117,6 +111,7 @@ DrawChoice random_choice(std::mt19937_64& random) {
     std::memcpy(reinterpret_cast<std::byte*>(&choice) + 8 * i, &word, 8);
   }
   if (random() % 4) choice.tile = static_cast<std::int64_t>(random() % 4);
+  if (random() % 16 == 0) choice.tile = random() % 2 ? INT64_MIN : INT64_MAX;
   const double shares[] = {
       -1, -0.5, 0, 0.3, 1, 1e300, static_cast<double>(kNaN), static_cast<double>(kInf)};
   if (random() % 4) choice.share = shares[random() % 8];

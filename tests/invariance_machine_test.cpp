@@ -3,8 +3,11 @@
 // caller's floating-point environment; nor on which outputs are asked for.
 #include <gtest/gtest.h>
 
+#include <array>
+#include <bit>
 #include <cfenv>
 
+#include "logsum/approx_kl.hpp"
 #include "support/executors.hpp"
 #include "support/outputs.hpp"
 #include "support/shards.hpp"
@@ -114,6 +117,24 @@ class Environment {
 };
 
 #if defined(__SSE__)
+using KlMeans = std::array<std::uint32_t, 3>;
+
+// Bits: one is below f32's normal numbers, and their sums round.
+KlMeans kl_means(const Context& context) {
+  const float logps[] = {-1e-20f, -0.1f, -0.7f, -3.3f}, refs[] = {0.0f, -0.3f, -0.2f, -3.4f};
+  float means[3];
+  must(approx_kl({.per_token_logps = Tensor::of(logps, {4}),
+                  .ref_per_token_logps = Tensor::of(refs, {4}),
+                  .mean_k1 = Tensor::of(&means[0], {1}),
+                  .mean_k3 = Tensor::of(&means[1], {1})},
+                 context));
+  must(approx_kl({.per_token_logps = Tensor::of(logps, {1}),
+                  .ref_per_token_logps = Tensor::of(refs, {1}),
+                  .mean_k2 = Tensor::of(&means[2], {1})},
+                 context));
+  return std::bit_cast<KlMeans>(means);
+}
+
 TEST(InvarianceMachine, FloatingPointEnvironment) {
   Batch batch(healthy_rows(), 5000, DType::f32, 5);
   std::vector<std::int64_t> targets = spread_targets(batch.rows(), 5000);
@@ -123,6 +144,7 @@ TEST(InvarianceMachine, FloatingPointEnvironment) {
     const Context context{.executor = executor};
     const Scores scores = scores_of(batch.tensor(), targets, context, {.temperature = 0.8f});
     const Draws draws = draws_of(batch.tensor(), context, kSampling);
+    const KlMeans means = kl_means(context);
     // Flush to zero and subnormals are zero; each other rounding; exceptions not masked.
     for (const unsigned mxcsr : {0x1f80u | 0x8040u, 0x1f80u | 0x2000u, 0x1f80u | 0x4000u,
                                  0x1f80u | 0x6000u, 0x1f80u | 0xe040u, 0x0000u}) {
@@ -133,6 +155,7 @@ TEST(InvarianceMachine, FloatingPointEnvironment) {
       EXPECT_EQ(Environment::now(), mxcsr) << "not restored";
       EXPECT_TRUE(same_bits(got_scores, scores));
       EXPECT_TRUE(same_bits(got, draws));
+      EXPECT_EQ(kl_means(context), means);
       if (mxcsr == 0) continue;  // our own maxima over the shards would trap
       const Sharded shards = in_shards(batch.tensor(), even_cuts(5000, 2), targets,
                                        {.temperature = 0.8f, .seed = 12, .draws = 3}, context);

@@ -90,7 +90,7 @@ TEST(MeasureArguments, Refusals) {
       {[](Args& a) { a.vocab_start = std::int64_t{1} << 31; }, {"vocab_start is 2147483648"}},
       {[](Args& a) { a.vocab_size = 5001; }, {"vocab_size is 5001, must be in [1, 5000]"}},
       {[](Args& a) { a.vocab_size = 4096; }, {"records has shape [3, 2, 24]", "and [1, 24]"}},
-      {[](Args& a) { a.temperature = 0.0f; }, {"temperature is 0, must be in [2^-64, 2^64]"}},
+      {[](Args& a) { a.temperature = -1.0f; }, {"temperature is -1", "or 0 for argmax"}},
   });
 }
 

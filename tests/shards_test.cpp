@@ -47,6 +47,53 @@ TEST(Shards, GreedyIsTheWholeRows) {
   }
 }
 
+// One tensor of temperatures serves all three, zeros among them.
+TEST(Shards, GreedyAmongOtherRows) {
+  Batch batch(healthy_rows(), 9000, DType::f32, 7);
+  const auto targets = spread_targets(batch.rows(), 9000);
+  std::vector<float> t(static_cast<std::size_t>(batch.rows()), 0.7f);
+  for (std::size_t i = 0; i < t.size(); i += 2) t[i] = 0;
+  const PerRow<float> temperature = Tensor::of(t.data(), {batch.rows()});
+  for (const Context& context : all_contexts()) {
+    const Draws whole =
+        draws_of(batch.tensor(), context, {.temperature = temperature, .seed = 3, .draws = 2});
+    const Sharded got = in_shards(batch.tensor(), even_cuts(9000, 2), targets,
+                                  {.temperature = temperature, .seed = 3, .draws = 2}, context);
+    EXPECT_EQ(got.status, whole.status);
+    for (std::size_t i = 0; i < t.size(); ++i) {
+      EXPECT_TRUE(within_contract(got.lse[i], static_cast<double>(whole.lse[i])));
+      if (t[i] == 0) {
+        EXPECT_EQ(got.token[2 * i], whole.token[2 * i]);
+      }
+    }
+    if (context.backend != Backend::reference) {
+      EXPECT_EQ(got.token, whole.token);
+      EXPECT_EQ(got.lse, whole.lse);
+    }
+  }
+}
+
+// A row's own trouble and its targets', together: as token_logprobs reports them.
+TEST(Shards, SickRowsWithIgnoredTargets) {
+  constexpr std::int64_t kColumns = 5000;
+  std::vector<float> z(4 * kColumns, 0.5f);
+  std::fill_n(z.begin(), kColumns, -kInf);
+  z[kColumns + 4500] = kNaN;
+  z[2 * kColumns + 3] = kInf;
+  const Tensor logits = Tensor::of(z.data(), {4, kColumns});
+  for (const std::int64_t target : {std::int64_t{-100}, std::int64_t{7}, kColumns}) {
+    const std::vector<std::int64_t> targets(4, target);
+    for (const Context& context : all_contexts()) {
+      const Scores whole = scores_of(logits, targets, context);
+      const Sharded got = in_shards(logits, even_cuts(kColumns, 2), targets, {}, context);
+      EXPECT_TRUE(same_elements(got.lse, 0, whole.lse, 0, 4)) << target << name_of(context);
+      EXPECT_TRUE(same_elements(got.target_logprob, 0, whole.logprobs, 0, 4)) << target;
+      EXPECT_EQ(got.status, whole.status) << target;
+      EXPECT_EQ(got.argmax, whole.argmax) << target;
+    }
+  }
+}
+
 // merge's maximum is the largest logit, and draw's logits are those of the drawn tokens.
 TEST(Shards, MaximumAndTokenLogits) {
   Batch batch(healthy_rows(), 20000, DType::f16, 8);

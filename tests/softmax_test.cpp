@@ -379,7 +379,7 @@ TEST(Softmax, RefusesWhatItCantDo) {
   EXPECT_EQ(message({.logits = Tensor::of(wide.data(), {4, 5, 6}), .output = out}),
             "logits has dtype f64, must be f32 or f16 or bf16");
   EXPECT_EQ(message({.logits = z, .output = Tensor::of(narrow.data(), {4, 5, 6})}),
-            "output has dtype bf16, must be f32 or f32");
+            "output has dtype bf16, must be f32");
   EXPECT_EQ(message({.logits = z, .output = Tensor::of(b.data(), {4, 6, 5})}),
             "output has shape [4, 6, 5], must be [4, 5, 6] (logits is [4, 5, 6])");
   EXPECT_EQ(message({.logits = z, .output = out, .dim = 3}),

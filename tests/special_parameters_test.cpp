@@ -14,12 +14,6 @@ constexpr auto kIgnored = static_cast<std::int32_t>(RowStatus::ignored);
 constexpr auto kBadTarget = static_cast<std::int32_t>(RowStatus::bad_target);
 constexpr auto kBadParameter = static_cast<std::int32_t>(RowStatus::bad_parameter);
 
-std::vector<Context> all_contexts() {
-  std::vector<Context> contexts = cpu_contexts();
-  contexts.push_back(kReference);
-  return contexts;
-}
-
 Matrix random_rows(std::int64_t rows, std::int64_t columns, DType dtype = DType::f32) {
   Matrix z(rows, columns, dtype);
   for (std::int64_t i = 0; i < rows; ++i)

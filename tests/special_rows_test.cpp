@@ -73,12 +73,6 @@ void expect_failed(const Draws& d, std::size_t i, RowStatus status) {
   EXPECT_TRUE(std::isnan(d.entropy[i]));
 }
 
-std::vector<Context> all_contexts() {
-  std::vector<Context> contexts = cpu_contexts();
-  contexts.push_back(kReference);
-  return contexts;
-}
-
 constexpr std::int64_t kWidths[] = {1, 2, 7, 64, 257, 1023, 1025, 4096, 4097, 8200, 20000};
 
 template <class Call>

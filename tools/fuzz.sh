@@ -14,8 +14,12 @@ for target in build/fuzz/fuzz/*_fuzz; do
   work=build/fuzz/work/$name
   mkdir -p "$work"
   echo "-- $name, $seconds s"
-  "$target" -max_total_time="$seconds" -print_final_stats=1 \
-    "$work" "fuzz/corpus/${name%_fuzz}" 2>&1 |
-    grep -E 'stat::number_of_executed_units|ERROR|SUMMARY|Test unit written' || true
-  if [ "${PIPESTATUS[0]}" -ne 0 ]; then exit 1; fi
+  # Not a pipe: its status would be that of the last command.
+  if ! "$target" -max_total_time="$seconds" -print_final_stats=1 \
+    "$work" "fuzz/corpus/${name%_fuzz}" >"$work.log" 2>&1; then
+    tail -n 60 "$work.log"
+    echo "fuzz.sh: $name failed" >&2
+    exit 1
+  fi
+  grep 'stat::number_of_executed_units' "$work.log"
 done

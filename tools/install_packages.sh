@@ -9,9 +9,9 @@ packages=(g++ cmake ninja-build pkg-config libhwy-dev libtbb-dev
   libcli11-dev nlohmann-json3-dev libfmt-dev)
 case ${1:-build} in
   build) ;;
-  test) packages+=(libgtest-dev librapidcheck-dev librandom123-dev libbenchmark-dev python3) ;;
+  test) packages+=(libgtest-dev librapidcheck-dev librandom123-dev python3) ;;
   ci)
-    packages+=(libgtest-dev librapidcheck-dev librandom123-dev libbenchmark-dev python3
+    packages+=(libgtest-dev librapidcheck-dev librandom123-dev python3
       clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev libfuzzer-14-dev
       ccache codespell shellcheck git time)
     ;;

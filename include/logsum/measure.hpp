@@ -43,7 +43,9 @@ struct MeasureArgs {
   // out with targets [...] f32: the target's logit if it is in this shard, else −∞
   Tensor target_logits = {};
 
-  PerRow<float> temperature = 1.0f;  // in [2^-64, 2^64]; a tensor is [...] f32
+  // In [2^-64, 2^64], or 0: measured at 1, for merge and draw to take the argmax; a tensor is
+  // [...] f32.
+  PerRow<float> temperature = 1.0f;
   std::int64_t vocab_start = 0;  // the whole row's column of this shard's first; a multiple of 4096
   std::int64_t vocab_size = 0;   // columns from here on are padding and never read; 0: all of W
   bool moment = true;            // false: no entropy from these records, and less work

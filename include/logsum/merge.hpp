@@ -52,8 +52,7 @@ struct MergeArgs {
   PerRow<std::uint64_t> offset = 0;
   std::int64_t draws = 1;
 
-  // The temperature the records were measured at; 0: records measured at 1, choices take the
-  // argmax.
+  // As given to measure; 0: choices take the argmax.
   PerRow<float> temperature = 1.0f;
 };
 

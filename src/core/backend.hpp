@@ -3,6 +3,7 @@
 // missing entry has one answer. Operations arrive validated (the *Plan structs of src/ops).
 #pragma once
 
+#include "core/fp_environment.hpp"
 #include "logsum/context.hpp"
 #include "logsum/status.hpp"
 
@@ -59,6 +60,7 @@ Status dispatch(const char* operation, Status (*BackendTable::*entry)(const Plan
   if (table->*entry == nullptr)
     return Status::error(StatusCode::unsupported, "%s: backend %s doesn't have it", operation,
                          table->info.name);
+  const FpEnvironment environment;  // an executor's threads have their own
   try {
     const Status status = (table->*entry)(plan, context);
     if (status.ok()) return {};

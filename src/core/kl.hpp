@@ -36,7 +36,7 @@ struct KlEstimates {
 
   KlEstimates(float logp, float ref_logp) {
     const double d = static_cast<double>(ref_logp) - static_cast<double>(logp);
-    k1 = -d;
+    k1 = static_cast<double>(logp) - static_cast<double>(ref_logp);  // not −d: no −0
     k2 = 0.5 * d * d;
     k3 = exp_minus_d_minus_1(d);
   }

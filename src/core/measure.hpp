@@ -37,7 +37,9 @@ inline constexpr double kLog2e = 0x1.71547652b82fep+0;
 inline constexpr float kNegInf = -std::numeric_limits<float>::infinity();
 inline constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
-constexpr std::int64_t tile_count(std::int64_t columns) { return (columns + kTile - 1) / kTile; }
+constexpr std::int64_t tile_count(std::int64_t columns) {
+  return columns / kTile + (columns % kTile != 0);
+}
 
 // A temperature in the forms the formulas use.
 struct Temperature {

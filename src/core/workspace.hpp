@@ -26,7 +26,7 @@ struct SampleTile {
 
 // What is asked for where the true size can't be addressed: no caller has it. Sums of a few of them
 // don't overflow.
-inline constexpr std::int64_t kMostWorkspace = std::int64_t{1} << 60;
+inline constexpr std::size_t kMostWorkspace = std::size_t{1} << 60;
 
 // Bytes for a T per tile of all rows (the leading dimensions of `rows`) and `per_row` more for each
 // row; 0 for arguments that the operation would refuse.
@@ -34,16 +34,13 @@ template <class T>
 std::size_t workspace_bytes(const Tensor& rows, int leading, std::int64_t columns,
                             std::size_t per_row = 0) noexcept {
   if (columns < 1 || leading > kMaxRank) return 0;
-  std::int64_t bytes = tile_count(columns) * static_cast<std::int64_t>(sizeof(T)) +
-                       static_cast<std::int64_t>(per_row);
+  std::size_t bytes = static_cast<std::size_t>(tile_count(columns)) * sizeof(T) + per_row;
   for (int i = 0; i < leading; ++i) {
     if (rows.shape[i] < 0) return 0;
-    if (rows.shape[i] > 0 && bytes > kMostWorkspace / rows.shape[i])
-      bytes = kMostWorkspace;
-    else
-      bytes *= rows.shape[i];
+    const auto size = static_cast<std::size_t>(rows.shape[i]);
+    bytes = size > 0 && bytes > kMostWorkspace / size ? kMostWorkspace : bytes * size;
   }
-  return static_cast<std::size_t>(bytes);
+  return bytes;
 }
 
 inline Status check_workspace(const char* operation, const Context& context,

@@ -53,9 +53,9 @@ class Merger {
 
     const Temperature temperature(ok && !greedy ? t : 1.0f);
     const RowNorm norm = ok ? RowNorm(measure, temperature) : RowNorm();
-    write_score(row, ok, norm, status);
     const float lse = greedy ? measure.max : row_lse(measure, norm, temperature);
     plan_.lse.set(row, ok ? lse : lse_of_failed(status));
+    write_score(row, ok, norm, status);
     plan_.entropy.set(row, ok ? (greedy ? 0.0f : row_entropy(measure, norm, temperature)) : kNan);
     plan_.max.set(row, ok ? measure.max : kNan);
     const std::int64_t in_tile =
@@ -120,9 +120,9 @@ void draw_row(const DrawPlan& plan, const Kernels& kernels, std::int64_t row,
   std::int64_t built = -1;
   for (std::int64_t k = 0; k < plan.choices.count; ++k) {
     const DrawChoice& choice = plan.choices.row(row)[k];
-    const std::int64_t tile = choice.tile - plan.vocab_start / kTile;
+    const std::int64_t tile = choice.tile < 0 ? -1 : choice.tile - plan.vocab_start / kTile;
     int column = -1;
-    if (choice.tile >= 0 && tile >= 0 && tile < logits.tiles() && (draws || t == 0.0f)) {
+    if (tile >= 0 && tile < logits.tiles() && (draws || t == 0.0f)) {
       if (tile != built) {
         loaded = logits.load(tile, scratch);
         if (draws) cdf.build(kernels, loaded, Temperature(t));
@@ -156,8 +156,8 @@ Status measure(const MeasurePlan& plan, const Context& context) {
         const float t = plan.temperature(row);
         TileRecord* const records = plan.records.row(row) + first;
         std::fill(records, records + (last - first), TileRecord());
-        if (!is_valid_temperature(t)) return;
-        const Temperature temperature(t);
+        if (t != 0.0f && !is_valid_temperature(t)) return;
+        const Temperature temperature(t == 0.0f ? 1.0f : t);
         Row(kernels, plan.logits, row).measure(first, last, {temperature, plan.moment}, records);
         std::transform(records, records + (last - first), records, canonical);
       },

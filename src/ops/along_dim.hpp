@@ -38,7 +38,9 @@ inline Status check_rows_like(const Checker& check, const Argument& argument, co
 // A written tensor that holds what is computed of `logits`: in its dtype or f32.
 inline Status check_dense_output(const Checker& check, const Argument& output,
                                  const Argument& logits) noexcept {
-  if (output.tensor.dtype != DType::f32)
+  if (logits.tensor.dtype == DType::f32)
+    LOGSUM_RETURN_IF_ERROR(check.dtype(output, {DType::f32}));
+  else
     LOGSUM_RETURN_IF_ERROR(check.dtype(output, {DType::f32, logits.tensor.dtype}));
   return check.writable(output);
 }
@@ -63,11 +65,12 @@ std::size_t rows_workspace_bytes(const Tensor& tensor, std::int64_t dim,
 // Workspace for the rows along `dim` that have to be staged: none where V is contiguous.
 inline std::size_t staging_bytes(std::initializer_list<Tensor> tensors, std::int64_t dim) noexcept {
   const Tensor& first = *tensors.begin();
-  if (rows_workspace_bytes<TileRecord>(first, dim) == 0) return 0;
+  const std::size_t records = rows_workspace_bytes<TileRecord>(first, dim);
+  if (records == 0 || records >= kMostWorkspace) return 0;
   const int axis = axis_of(dim, first.rank);
   RowBlocks blocks(without_dim(first, axis).elements(), first.shape[axis]);
   for (const Tensor& tensor : tensors) {
-    if (tensor.rank != first.rank) return 0;
+    if (tensor.rank != first.rank || size_of(tensor.dtype) == 0) return 0;
     blocks.add(tensor.dtype, first.shape[axis] > 1 ? tensor.strides[axis] : 1);
   }
   return blocks.staging_bytes();

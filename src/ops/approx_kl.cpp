@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "logsum/approx_kl.hpp"
 
+#include <algorithm>
+
 #include "core/backend.hpp"
 #include "core/check.hpp"
 #include "core/workspace.hpp"
@@ -73,7 +75,7 @@ std::size_t approx_kl_workspace_size(const ApproxKlArgs& args) noexcept {
       return 0;
     else if (__builtin_mul_overflow(tokens, t.shape[i], &tokens))
       return kMostWorkspace;
-  return static_cast<std::size_t>(kl_runs(tokens)) * sizeof(KlSums);
+  return std::min(kMostWorkspace, static_cast<std::size_t>(kl_runs(tokens)) * sizeof(KlSums));
 }
 
 }  // namespace logsum

@@ -27,7 +27,7 @@ Status make_plan(const MeasureArgs& args, MeasurePlan& plan) noexcept {
                                         {.dtypes = {DType::f32}, .output = true},
                                         plan.target_logits));
   LOGSUM_RETURN_IF_ERROR(check_temperature(check, args.temperature, logits, leading,
-                                           ZeroTemperature::refused, plan.temperature));
+                                           ZeroTemperature::is_greedy, plan.temperature));
   return check.no_overlap(
       {{"records", args.records}, {"target_logits", args.target_logits}},
       {logits, {"targets", args.targets}, {"temperature", args.temperature.tensor}});

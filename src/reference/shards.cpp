@@ -90,6 +90,8 @@ void merge_row(const MergePlan& plan, std::int64_t row) {
   const double temperature = greedy ? 1.0 : static_cast<double>(t);
   const double lse = ok ? (merged.n + std::log2(merged.sum)) * kLn2 : kNan;
 
+  const double failed_lse = status == RowStatus::empty ? -kInf : kNan;
+  plan.lse.set(row, static_cast<float>(!ok ? failed_lse : greedy ? merged.max : lse));
   if (plan.targets) {
     const std::int64_t target = plan.targets.integer(row);
     double z = -kInf;
@@ -104,8 +106,6 @@ void merge_row(const MergePlan& plan, std::int64_t row) {
     }
     plan.logprobs.set(row, static_cast<float>(logprob));
   }
-  const double failed_lse = status == RowStatus::empty ? -kInf : kNan;
-  plan.lse.set(row, static_cast<float>(!ok ? failed_lse : greedy ? merged.max : lse));
   const double entropy = lse - (merged.n - merged.moment / merged.sum) * kLn2;
   plan.entropy.set(row, static_cast<float>(!ok ? kNan : greedy ? 0.0 : entropy));
   plan.max.set(row, static_cast<float>(ok ? merged.max : kNan));
@@ -147,8 +147,8 @@ void draw_row(const DrawPlan& plan, std::int64_t row) {
   const double temperature = plan.temperature(row);
   for (std::int64_t k = 0; k < plan.choices.count; ++k) {
     const DrawChoice& choice = plan.choices.row(row)[k];
-    const std::int64_t tile = choice.tile - plan.vocab_start / kTile;
-    const bool mine = choice.tile >= 0 && tile >= 0 && tile < tile_count(plan.logits.columns);
+    const std::int64_t tile = choice.tile < 0 ? -1 : choice.tile - plan.vocab_start / kTile;
+    const bool mine = tile >= 0 && tile < tile_count(plan.logits.columns);
     const std::int64_t begin = mine ? tile * kTile : 0;
     const std::int64_t end = std::min<std::int64_t>(begin + kTile, plan.logits.columns);
     const float t = plan.temperature(row);
@@ -187,7 +187,8 @@ void draw_row(const DrawPlan& plan, std::int64_t row) {
 Status measure(const MeasurePlan& plan, const Context&) {
   for (std::int64_t row = 0; row < plan.logits.rows; ++row) {
     const std::vector<double> z = read_row(plan.logits, row);
-    const float t = plan.temperature(row);
+    const float given = plan.temperature(row);
+    const float t = given == 0.0f ? 1.0f : given;
     for (std::int64_t i = 0; i < plan.records.count; ++i) {
       const auto begin = static_cast<std::size_t>(i * kTile);
       const std::size_t end = std::min(begin + kTile, z.size());

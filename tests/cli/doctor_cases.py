@@ -210,6 +210,22 @@ class Others(ToolTest):
         for option in ("--vocab", "--rows", "--repeats"):
             self.assert_fails(["bench", option, "0"], 2, option)
 
+    def test_demo_of_bad_data(self):
+        def file(z, y):
+            tensors = {
+                "policy_logits": ("F32", z),
+                "reference_logits": ("F32", [[0.0] * 4] * 3),
+                "targets": ("I64", y),
+            }
+            return self.write("bad.safetensors", arrays.safetensors(tensors))
+
+        z = [[0.0] * 4, [1.0, truth.NAN, 0.0, 0.0], [-truth.INF] * 4]
+        self.assert_fails(
+            ["demo", file(z, [0, 1, 2])], 1, "2 of 3 rows", "row 1 has NaN", "row 2 is all -inf"
+        )
+        self.assert_fails(["demo", file([[0.0] * 4] * 3, [0, 4, 2])], 1, "row 1 is 4", "[0, 4)")
+        self.assert_fails(["demo", file(z, [0, -1, 2]), "--json"], 1, "row 1 is -1")
+
     def test_demo(self):
         text = self.ok("demo", DEMO)
         self.assertIn("agree bit for bit in all 8 rows", text.splitlines()[-1])

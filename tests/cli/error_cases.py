@@ -59,6 +59,7 @@ class Usage(ToolTest):
             ["score", "--temperature", 2**64],
             ["sample", "--seed", 2**64 - 1],
             ["sample", "--u", "1e-300"],
+            ["sample", "--u", "1e-400"],
             ["sample", "--temperature", "0.0"],
             ["sample", "--offset", 2**64 - 1],
             ["sample", "--threads", 1024],

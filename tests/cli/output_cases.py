@@ -137,6 +137,8 @@ class Output(ToolTest):
             ["sample", self.path, "--json"],
             ["info"],
             ["doctor", self.path],
+            ["demo", DEMO],
+            ["bench", "--vocab", 99, "--rows", 1, "--repeats", 1, "--filter", "logsumexp"],
             ["--version"],
             ["--help"],
         ):

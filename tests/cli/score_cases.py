@@ -139,6 +139,7 @@ class Score(ToolTest):
         )
         out = self.json("score", self.file(), "--reference", wide, "--vocab-size", 37)
         self.assertEqual([r["k3"] for r in out["rows"]], [0] * 5)
+        self.assertEqual([str(r["k1"]) for r in out["rows"]], ["0.0"] * 5)  # not -0.0
 
     def test_row_whose_reference_is_bad(self):
         ref = rows(5, 37)

@@ -63,11 +63,20 @@ inline const std::vector<DType>& logits_dtypes() {
   return all;
 }
 
+inline const Context kReference{.backend = Backend::reference};
+
 // The CPU backend once per SIMD target that this machine can run.
 inline std::vector<Context> cpu_contexts() {
   std::vector<Context> contexts;
   for (const SimdTargetInfo& target : simd_targets())
     if (target.available) contexts.push_back({.backend = Backend::cpu, .simd = target.id});
+  return contexts;
+}
+
+// And the reference.
+inline std::vector<Context> all_contexts() {
+  std::vector<Context> contexts = cpu_contexts();
+  contexts.push_back(kReference);
   return contexts;
 }
 

@@ -15,8 +15,6 @@
 
 namespace logsum::test {
 
-inline const Context kReference{.backend = Backend::reference};
-
 inline void must(const Status& status) { ASSERT_TRUE(status.ok()) << status.message(); }
 
 // [rows, K] scores with the five best of each row.

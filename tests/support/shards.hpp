@@ -51,8 +51,6 @@ inline Sharded in_shards(const Tensor& logits, const std::vector<std::int64_t>& 
                          const ShardParameters& parameters, const Context& context = {}) {
   const std::int64_t rows = logits.shape[0];
   const std::int64_t n = parameters.draws;
-  PerRow<float> t = parameters.temperature;
-  if (!t.tensor.present() && t.value == 0) t = 1.0f;
   const auto count = static_cast<std::size_t>(rows);
   const auto draw_count = static_cast<std::size_t>(rows * n);
   std::vector<std::vector<TileRecord>> records;
@@ -75,7 +73,7 @@ inline Sharded in_shards(const Tensor& logits, const std::vector<std::int64_t>& 
                   .records = record_tensors.back(),
                   .targets = Tensor::of(targets.data(), {rows}),
                   .target_logits = target_tensors.back(),
-                  .temperature = t,
+                  .temperature = parameters.temperature,
                   .vocab_start = cuts[s]},
                  context));
   }
