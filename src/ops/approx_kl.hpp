@@ -25,6 +25,8 @@ struct KlSums {
 
 inline constexpr std::int64_t kKlRun = 4096;
 
-constexpr std::int64_t kl_runs(std::int64_t tokens) { return (tokens + kKlRun - 1) / kKlRun; }
+constexpr std::int64_t kl_runs(std::int64_t tokens) {
+  return tokens / kKlRun + (tokens % kKlRun != 0);
+}
 
 }  // namespace logsum
