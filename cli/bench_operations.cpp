@@ -24,6 +24,7 @@ struct Room {
   std::vector<float> logprobs, lse, entropy, target_logits[2];
   std::vector<std::byte> rows, gradients;  // each of the logits' size
   std::vector<std::byte> records[2];
+  std::uint64_t calls = 0;  // each draws with other uniforms
 };
 
 class Operations {
@@ -100,6 +101,7 @@ class Operations {
       check(sample({.logits = z_.tensor(n),
                     .token = Tensor::of(room_->token.data(), {n, draws}),
                     .logprob = Tensor::of(room_->logprobs.data(), {n, draws}),
+                    .offset = room_->calls++,
                     .draws = draws},
                    context),
             "sample");

@@ -71,8 +71,8 @@ TEST(Workspace, SizesFromShapesOnly) {
                                   .indices = indices,
                                   .draws = 50});
   };
-  EXPECT_EQ(sample_size({}), 3u * 3 * 56);
-  EXPECT_EQ(sample_size(Tensor::of(static_cast<std::int64_t*>(nullptr), {7})), 7u * 3 * 56);
+  EXPECT_EQ(sample_size({}), 3u * 3 * 136);
+  EXPECT_EQ(sample_size(Tensor::of(static_cast<std::int64_t*>(nullptr), {7})), 7u * 3 * 136);
   TokenLogprobsArgs args;
   args.logits.rank = 1000;
   EXPECT_EQ(token_logprobs_workspace_size(args), 0u);

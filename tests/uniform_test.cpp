@@ -188,6 +188,54 @@ TEST(Uniform, TokensRiseAndAreThoseOfTheCdf) {
 }
 
 // Outside [0, 1) by as little as can be, of either type.
+// Where no entropy is asked for, several draws look at no more of a tile than they must
+// (cpu/spread.hpp): the same tokens, also within rounding of the cdf's steps.
+TEST(Uniform, DrawsThatLookAtPartsOfATile) {
+  std::mt19937 random(11);
+  for (const std::int64_t columns : {1024, 3072, 4096, 5000, 9216, 20000, 131075})
+    for (const char* kind : {"gaussian", "wide", "masked", "far", "one far chunk", "flat"}) {
+      const std::string name = kind;
+      for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+        std::vector<float> z = gaussian(columns, 6, 2, 0);
+        for (std::size_t i = 0; i < z.size(); ++i) {
+          if (name == "wide") z[i] *= 12;
+          if (name == "masked" && (i / 1500 % 2 || i % 3 == 0)) z[i] = -kInf;
+          if (name == "far") z[i] += dtype == DType::f16 ? 6e4f : 1e7f;
+          if (name == "one far chunk" && i >= 1024 && i < 2048) z[i] = -1e30f;
+          if (name == "flat") z[i] = 0.5f;
+          z[i] = rounded_to(z[i], dtype);
+        }
+        Matrix m(1, columns, dtype);
+        m.set_row(0, z);
+        for (const float t : {1.0f, 0.3f}) {
+          const std::vector<double> cdf = cdf_of(z, static_cast<double>(t));
+          std::vector<double> u = {0.0, kBelowOne};
+          for (int k = 0; k < 100; ++k) {
+            u.push_back(uniform(5, 0, static_cast<std::uint32_t>(k)));
+            const double step = cdf[random() % cdf.size()];
+            for (const double off : {0.0, -0x1p-53, 0x1p-53, -1e-9, 1e-9, -1e-7, 1e-7})
+              u.push_back(std::clamp(step + off, 0.0, kBelowOne));
+          }
+          const auto n = static_cast<std::int64_t>(u.size());
+          for (const Context& context : cpu_contexts()) {
+            const SampleArgs args{.temperature = t, .u = Tensor::of(u.data(), {1, n}), .draws = n};
+            const Draws whole = draws_of(m.tensor(), context, args);
+            Draws parts(1, n);
+            SampleArgs plain = args;
+            plain.logits = m.tensor();
+            plain.token = Tensor::of(parts.token.data(), {1, n});
+            plain.logprob = Tensor::of(parts.logprob.data(), {1, n});
+            must(sample(plain, context));
+            EXPECT_EQ(parts.token, whole.token) << name << " V=" << columns << " T=" << t << " "
+                                                << to_string(dtype) << " " << name_of(context);
+            EXPECT_TRUE(same_elements(parts.logprob, 0, whole.logprob, 0, u.size()));
+          }
+          if (HasFailure()) return;
+        }
+      }
+    }
+}
+
 TEST(Uniform, OutsideIsABadParameter) {
   const float z[] = {0, 1, 2};
   const Tensor row = Tensor::of(z, {1, 3});

@@ -24,6 +24,11 @@ struct SampleTile {
   std::uint64_t cumulative;
 };
 
+// And where there are several draws per row: 20 floats on the CPU.
+struct SampleTileOfDraws : SampleTile {
+  float spread[20];
+};
+
 // What is asked for where the true size can't be addressed: no caller has it. Sums of a few of them
 // don't overflow.
 inline constexpr std::size_t kMostWorkspace = std::size_t{1} << 60;

@@ -56,6 +56,27 @@ HWY_INLINE void sum_blocks(const float* weights, int blocks, std::uint64_t* bloc
   }
 }
 
+template <class Source>
+HWY_INLINE void spread_weights_from(const void* source, const ChunkMath& math, float factor,
+                                    float* weights) {
+  const F32 d;
+  const auto* in = static_cast<const typename Source::Stored*>(source);
+  alignas(64) float z[kSpreadColumns];
+  for (int i = 0; i < kSpreadColumns; i += static_cast<int>(hn::Lanes(d)))
+    hn::Store(Source::at(in + i), d, z + i);
+  near_weights(z, kSpreadColumns, math, factor, weights);
+}
+
+inline void spread_weights(const void* source, DType dtype, float n, float factor,
+                           const Temperature& temperature, float* weights) {
+  const ChunkMath math(temperature, n, lowest_counted(static_cast<double>(n), temperature));
+  switch (dtype) {
+    case DType::bf16: return spread_weights_from<FromBF16>(source, math, factor, weights);
+    case DType::f16: return spread_weights_from<FromF16>(source, math, factor, weights);
+    default: return spread_weights_from<FromF32>(source, math, factor, weights);
+  }
+}
+
 inline void draw_weights(const Tile& tile, const Temperature& temperature, float* weights,
                          std::uint64_t* block_masses) {
   const int blocks = (tile.columns + kDrawBlock - 1) / kDrawBlock;

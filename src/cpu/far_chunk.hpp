@@ -8,6 +8,11 @@
 
 namespace logsum::cpu {
 
+// Logits of a chunk that are below count as this.
+inline float lowest_counted(double n, const Temperature& temperature) {
+  return static_cast<float>(n - kFloor) * temperature.inverse_c;
+}
+
 // The reference exponent of a chunk and what follows from it.
 struct ChunkReference {
   double n;
@@ -16,7 +21,7 @@ struct ChunkReference {
 
   ChunkReference(float max, const Temperature& temperature)
       : n(std::rint(static_cast<double>(max) * static_cast<double>(temperature.c))),
-        lo(static_cast<float>(n - kFloor) * temperature.inverse_c),
+        lo(lowest_counted(n, temperature)),
         is_far(!(std::fabs(n) <= kFarReference)) {}
 };
 

@@ -31,11 +31,21 @@ inline constexpr int kDrawShift = 38;
 inline constexpr int kDrawBlock = 64;
 inline constexpr int kDrawBlocks = kTile / kDrawBlock;
 
+// Roughly how a tile's mass is spread, for draws (spread.hpp): sums of the weights of
+// kSpreadColumns columns each, relative to their chunk's reference n; NaN where they weren't taken.
+inline constexpr int kSpreadColumns = kLanes;
+inline constexpr int kSpreadSums = kTile / kSpreadColumns;
+struct TileSpread {
+  float sums[kSpreadSums] = {};
+  float n[kTileChunks] = {kNegInf, kNegInf, kNegInf, kNegInf};  // −∞: nothing there
+};
+
 // What to measure of each tile.
 struct MeasureSpec {
   const Temperature& temperature;
   bool moment = false;                  // for the entropy; at the first temperature only
   const Temperature* second = nullptr;  // optional: once more at another, from the same read
+  TileSpread* spread = nullptr;  // optional, per tile at the first temperature; not with a moment
 };
 
 struct Kernels {
@@ -60,6 +70,12 @@ struct Kernels {
   // summed per block of kDrawBlock columns, and each as f32 in `weights`. −∞ weighs nothing.
   void (*draw_weights)(const Tile& tile, const Temperature& temperature, float* weights,
                        std::uint64_t* block_masses);
+
+  // The weights of the kSpreadColumns columns at `source`, as draw_weights gives them: of a near
+  // chunk with this reference, times `factor`.
+  void (*spread_weights)(const void* source, DType dtype, float n, float factor,
+                         const Temperature& temperature, float* weights);
+  double spread_error;  // of a TileSpread's sums, relative, at most
 
   // emit: the tile's columns as probabilities or log-probs, in `dtype` at `out`, which may be where
   // the tile lies.

@@ -89,10 +89,10 @@ struct Lanes {
 
 // Adds a chunk to the lanes. kPartial: only the first `columns` count; the rest is readable. `next`
 // does its own work step by step in between.
-template <bool kMoment, bool kPartial, bool kRaises, class Next>
+template <bool kMoment, bool kPartial, bool kRaises, bool kSpread, class Next>
 HWY_NOINLINE void add_chunk(const float* HWY_RESTRICT z, int columns,
                             const Temperature& temperature, const ChunkReference& reference,
-                            const Join& join, Lanes& lanes, Next& next) {
+                            const Join& join, Lanes& lanes, float* row_sums, Next& next) {
   const F32 d;
   const int step = static_cast<int>(hn::Lanes(d));
   constexpr int kAtOnce = 2;
@@ -101,6 +101,8 @@ HWY_NOINLINE void add_chunk(const float* HWY_RESTRICT z, int columns,
   const V factor = hn::Set(d, join.factor);
   const V distance = hn::Set(d, join.distance);
   Next companion = next;
+  V rows[kChunkRows];
+  for (V& row : rows) row = hn::Zero(d);
   for (int lane = 0; lane < kLanes; lane += step) {
     V s = hn::Zero(d);
     V e = hn::Zero(d);
@@ -121,13 +123,26 @@ HWY_NOINLINE void add_chunk(const float* HWY_RESTRICT z, int columns,
         } else {
           s = fma(p[k], scale[k], s);
         }
+        if constexpr (kSpread) rows[row + k] = fma(p[k], scale[k], rows[row + k]);
       }
     }
     companion.step(lane * kChunkRows);
     join_lanes<kMoment, kRaises>(factor, distance, s, e, lanes.sums + lane, lanes.moments + lane);
   }
   next = companion;
+  if constexpr (kSpread)
+    for (int row = 0; row < kChunkRows; ++row)
+      row_sums[row] = hn::GetLane(hn::SumOfLanes(d, rows[row])) * 0x1p-101f;
 }
+
+// Each of a chunk's rows is summed over its vectors, then over a vector's lanes: as many additions
+// as round. Where vectors may be of any length: at most.
+inline constexpr double kSpreadError =
+    (HWY_HAVE_SCALABLE
+         ? kLanes + 1
+         : kLanes / static_cast<int>(HWY_LANES(float)) + static_cast<int>(HWY_LANES(float))) *
+    0x1p-24;
+static_assert(kSpreadColumns == kLanes);
 
 // A far chunk's lanes were computed by the scalar code.
 template <bool kMoment, bool kRaises>
@@ -140,6 +155,20 @@ HWY_NOINLINE void add_far_chunk(const FarLanes& far, const Join& join, Lanes& la
                                  lanes.sums + lane, lanes.moments + lane);
 }
 
+// A chunk's part of a TileSpread, if one is wanted.
+struct ChunkSpread {
+  float* sums = nullptr;
+  float* n = nullptr;
+};
+
+HWY_INLINE ChunkSpread spread_of_chunk(TileSpread* spread, std::int64_t chunk) {
+  if (!spread) return {};
+  TileSpread& tile = spread[chunk / kTileChunks];
+  const std::int64_t k = chunk % kTileChunks;
+  if (k == 0) tile = TileSpread();
+  return {tile.sums + k * kChunkRows, tile.n + k};
+}
+
 // The tile in progress, at one temperature.
 template <bool kMoment>
 class TileMeasure {
@@ -149,10 +178,11 @@ class TileMeasure {
   // Adds the tile's next chunk, whose maximum is known. False if nothing had to be summed, so that
   // `next` hasn't been stepped.
   template <class Next>
-  bool add(const Chunk& chunk, Next& next) {
+  bool add(const Chunk& chunk, Next& next, const ChunkSpread& spread = {}) {
     record_.max = HWY_MAX(record_.max, chunk.max);
     const bool has_no_number = chunk.max == kNegInf;
     if (has_no_number && is_all_negative_infinity(chunk)) return false;
+    if (spread.sums) std::fill(spread.sums, spread.sums + kChunkRows, kNan);
     if (has_no_number || chunk.max == -kNegInf) is_poisoned_ = true;
     if (is_poisoned_) return false;
     const ChunkReference reference(chunk.max, temperature_);
@@ -161,8 +191,8 @@ class TileMeasure {
     const Join join{drop_factor(-d), d > kDrop ? 0.0f : static_cast<float>(d)};
     if (raises) record_.n = reference.n;
     is_live_ = true;
-    return raises ? add_as<true>(chunk, reference, join, next)
-                  : add_as<false>(chunk, reference, join, next);
+    return raises ? add_as<true>(chunk, reference, join, next, spread)
+                  : add_as<false>(chunk, reference, join, next, spread);
   }
 
   // The tile's record; the next chunk begins another tile.
@@ -186,20 +216,29 @@ class TileMeasure {
   }
 
   template <bool kRaises, class Next>
-  bool add_as(const Chunk& chunk, const ChunkReference& reference, const Join& join, Next& next) {
+  bool add_as(const Chunk& chunk, const ChunkReference& reference, const Join& join, Next& next,
+              const ChunkSpread& spread) {
     if (reference.is_far) {
       add_far_chunk<kMoment, kRaises>(far_lanes(chunk.z, chunk.columns, reference.n, temperature_),
                                       join, lanes_);
       return false;
     }
     if (chunk.columns == kChunk) {
-      add_chunk<kMoment, false, kRaises>(chunk.z, kChunk, temperature_, reference, join, lanes_,
-                                         next);
+      if constexpr (!kMoment) {
+        if (spread.sums) {
+          *spread.n = static_cast<float>(reference.n);
+          add_chunk<false, false, kRaises, true>(chunk.z, kChunk, temperature_, reference, join,
+                                                 lanes_, spread.sums, next);
+          return true;
+        }
+      }
+      add_chunk<kMoment, false, kRaises, false>(chunk.z, kChunk, temperature_, reference, join,
+                                                lanes_, nullptr, next);
       return true;
     }
     Nothing nothing;
-    add_chunk<kMoment, true, kRaises>(chunk.z, chunk.columns, temperature_, reference, join, lanes_,
-                                      nothing);
+    add_chunk<kMoment, true, kRaises, false>(chunk.z, chunk.columns, temperature_, reference, join,
+                                             lanes_, nullptr, nothing);
     return false;
   }
 
@@ -211,7 +250,7 @@ class TileMeasure {
 
 template <class Source, bool kMoment>
 HWY_INLINE void measure_as(const void* source, std::int64_t columns, const Temperature& temperature,
-                           const Temperature* second, TileRecord* records,
+                           const Temperature* second, TileSpread* spread, TileRecord* records,
                            TileRecord* second_records) {
   const auto* in = static_cast<const typename Source::Stored*>(source);
   ChunkBuffer buffers[2];
@@ -225,11 +264,13 @@ HWY_INLINE void measure_as(const void* source, std::int64_t columns, const Tempe
     ChunkBuffer& buffer = buffers[(i + 1) % 2];
     Nothing nothing;
     if (second) second_tile.add(chunk, nothing);
+    const ChunkSpread part = spread_of_chunk(spread, i);
     if (left >= kChunk) {
       NextChunk<Source> next(next_in, buffer);
-      chunk = tile.add(chunk, next) ? next.chunk() : load_chunk<Source>(next_in, left, buffer);
+      chunk =
+          tile.add(chunk, next, part) ? next.chunk() : load_chunk<Source>(next_in, left, buffer);
     } else {
-      tile.add(chunk, nothing);
+      tile.add(chunk, nothing, part);
       if (left > 0) chunk = load_chunk<Source>(next_in, left, buffer);
     }
     if ((i + 1) % kTileChunks == 0 || i + 1 == chunks) {
@@ -243,10 +284,10 @@ template <class Source>
 HWY_INLINE void measure_from(const void* source, std::int64_t columns, const MeasureSpec& spec,
                              TileRecord* records, TileRecord* second_records) {
   if (spec.moment)
-    measure_as<Source, true>(source, columns, spec.temperature, spec.second, records,
+    measure_as<Source, true>(source, columns, spec.temperature, spec.second, nullptr, records,
                              second_records);
   else
-    measure_as<Source, false>(source, columns, spec.temperature, spec.second, records,
+    measure_as<Source, false>(source, columns, spec.temperature, spec.second, spec.spread, records,
                               second_records);
 }
 

@@ -38,6 +38,11 @@ class Row {
                            logits_.dtype, columns, spec, records, second_records);
   }
 
+  const std::byte* tile_begin(std::int64_t tile) const {
+    return begin_ + tile * kTile * static_cast<std::int64_t>(size_of(logits_.dtype));
+  }
+  DType dtype() const { return logits_.dtype; }
+
   float value(std::int64_t column) const {
     const std::byte* p =
         begin_ + column * logits_.stride * static_cast<std::int64_t>(size_of(logits_.dtype));

@@ -8,6 +8,7 @@
 #include "core/results.hpp"
 #include "core/workspace.hpp"
 #include "cpu/row.hpp"
+#include "cpu/spread.hpp"
 #include "cpu/tile_cdf.hpp"
 #include "cpu/visit.hpp"
 
@@ -16,12 +17,14 @@ namespace {
 
 class Sampler {
  public:
-  Sampler(const SamplePlan& plan, const Kernels& kernels, SampleTile* workspace)
+  Sampler(const SamplePlan& plan, const Kernels& kernels, std::byte* workspace)
       : plan_(plan), kernels_(kernels), tiles_(tile_count(plan.logits.columns)) {
     const std::int64_t count = plan.rows * tiles_;
     at_temperature_ = reinterpret_cast<TileRecord*>(workspace);
     raw_ = at_temperature_ + count;
     cumulative_ = reinterpret_cast<std::uint64_t*>(raw_ + count);
+    if (plan.draws > 1 && !plan.entropy)
+      spread_ = reinterpret_cast<TileSpread*>(cumulative_ + count);
   }
 
   void measure(std::int64_t row, std::int64_t first, std::int64_t last) const {
@@ -34,7 +37,8 @@ class Sampler {
     }
     const Temperature temperature(t);
     const MeasureSpec spec{temperature, static_cast<bool>(plan_.entropy),
-                           needs_raw(t) ? &raw_temperature : nullptr};
+                           needs_raw(t) ? &raw_temperature : nullptr,
+                           spread_ ? spread_ + row * tiles_ + first : nullptr};
     logits(row).measure(first, last, spec, at_temperature(row) + first, raw(row) + first);
   }
 
@@ -84,8 +88,19 @@ class Sampler {
       return chooser.choose(bits);
     };
     // A draw that has only found its tile yet waits as token −2 − tile.
-    for (std::int64_t k = 0; k < plan_.draws; ++k)
-      plan_.token.set_integer(row, k, -2 - choose(k).tile);
+    const auto write = [&](std::int64_t k, std::int64_t token, float logit) {
+      plan_.token.set_integer(row, k, token);
+      plan_.logprob.set(row, k, norm.logprob(logit));
+      plan_.raw_logprob.set(row, k, raw_norm.logprob(logit));
+    };
+    for (std::int64_t k = 0; k < plan_.draws; ++k) {
+      const TileChooser::Choice choice = choose(k);
+      const int column = spread_ ? find_by_spread(row, z, temperature, choice) : -1;
+      if (column >= 0)
+        write(k, choice.tile * kTile + column, z.value(choice.tile * kTile + column));
+      else
+        plan_.token.set_integer(row, k, -2 - choice.tile);
+    }
     TileCdf cdf;
     for (std::int64_t first = 0; first < plan_.draws; ++first) {
       const std::int64_t waiting = plan_.token.integer(row, first);
@@ -96,11 +111,16 @@ class Sampler {
       for (std::int64_t k = first; k < plan_.draws; ++k) {
         if (plan_.token.integer(row, k) != waiting) continue;
         const int column = cdf.find(choose(k).share);
-        plan_.token.set_integer(row, k, tile * kTile + column);
-        plan_.logprob.set(row, k, norm.logprob(loaded.z[column]));
-        plan_.raw_logprob.set(row, k, raw_norm.logprob(loaded.z[column]));
+        write(k, tile * kTile + column, loaded.z[column]);
       }
     }
+  }
+
+  int find_by_spread(std::int64_t row, const Row& z, const Temperature& temperature,
+                     const TileChooser::Choice& choice) const {
+    const TileSpread& spread = spread_[row * tiles_ + choice.tile];
+    return SpreadCdf(spread).find(kernels_, z.tile_begin(choice.tile), z.dtype(), spread,
+                                  temperature, choice.share);
   }
 
   void write_greedy(std::int64_t row, std::int64_t token, const RowMeasure& measure,
@@ -131,14 +151,19 @@ class Sampler {
   TileRecord* at_temperature_;
   TileRecord* raw_;
   std::uint64_t* cumulative_;
+  TileSpread* spread_ = nullptr;
 };
+static_assert(sizeof(TileSpread) == sizeof(SampleTileOfDraws::spread));
 
 }  // namespace
 
 Status sample(const SamplePlan& plan, const Context& context) {
   const std::int64_t tiles = tile_count(plan.logits.columns);
-  Scratch<SampleTile> workspace(context, static_cast<std::size_t>(plan.rows * tiles));
-  const Sampler sampler(plan, *kernels_for(context.simd), workspace.data());
+  const std::size_t tile_bytes = plan.draws > 1 ? sizeof(SampleTileOfDraws) : sizeof(SampleTile);
+  Scratch<std::uint64_t> workspace(
+      context, static_cast<std::size_t>(plan.rows * tiles) * tile_bytes / sizeof(std::uint64_t));
+  const Sampler sampler(plan, *kernels_for(context.simd),
+                        reinterpret_cast<std::byte*>(workspace.data()));
   return visit_runs(
       context, plan.rows, tiles,
       [&](std::int64_t row, std::int64_t first, std::int64_t last, TileScratch&) {

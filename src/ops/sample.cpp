@@ -87,8 +87,10 @@ Status sample(const SampleArgs& args, const Context& context) noexcept {
 }
 
 std::size_t sample_workspace_size(const SampleArgs& args) noexcept {
-  return workspace_bytes<SampleTile>(rows_of(args).tensor, leading_of(args),
-                                     columns_of(args.logits, args.vocab_size));
+  const std::int64_t columns = columns_of(args.logits, args.vocab_size);
+  return args.draws > 1
+             ? workspace_bytes<SampleTileOfDraws>(rows_of(args).tensor, leading_of(args), columns)
+             : workspace_bytes<SampleTile>(rows_of(args).tensor, leading_of(args), columns);
 }
 
 }  // namespace logsum
