@@ -43,18 +43,19 @@ class Operations {
   std::vector<BenchOperation> all() const {
     const std::int64_t rows = z_.rows();
     std::vector<BenchOperation> list = {
-        {"token_logprobs", rows, true, true, score(rows, false)},
-        {"token_logprobs + entropy", rows, true, true, score(rows, true)},
+        {"token_logprobs", rows, true, true, score(false)},
+        {"token_logprobs + entropy", rows, true, true, score(true)},
         {"logsumexp", rows, true, true, reduce()},
         {"sample", rows, true, true, draw(rows, 1)},
         {"sample, one row", 1, true, true, draw(1, 1)},
         {"sample, one row, 64 draws", 1, true, true, draw(1, kDraws)},
         {"softmax", rows, false, true, write(softmax)},
         {"log_softmax", rows, false, true, write(log_softmax)},
-        {"softmax_backward", rows, false, true, differentiate(softmax_backward), forward(softmax)},
+        {"softmax_backward", rows, false, true, differentiate(softmax_backward),
+         once(write(softmax))},
         {"log_softmax_backward", rows, false, true, differentiate(log_softmax_backward),
-         forward(log_softmax)},
-        {"logsumexp_backward", rows, false, true, differentiate_sum(), forward_sum()}};
+         once(write(log_softmax))},
+        {"logsumexp_backward", rows, false, true, differentiate_sum(), once(reduce())}};
     if (z_.columns() > kTileColumns)
       list.push_back({"measure, merge: two shards", rows, true, true, shards()});
     if (z_.dtype() == DType::f32) list.push_back({"approx_kl", rows, false, true, compare()});
@@ -78,9 +79,9 @@ class Operations {
     return Tensor::of(values.data(), {z_.rows()});
   }
 
-  Run score(std::int64_t n, bool entropy) const {
+  Run score(bool entropy) const {
     return [=, *this](const Context& context) {
-      check(token_logprobs({.logits = z_.tensor(n),
+      check(token_logprobs({.logits = batch(),
                             .targets = first(room_->targets),
                             .logprobs = first(room_->logprobs),
                             .lse = first(room_->lse),
@@ -114,12 +115,9 @@ class Operations {
     };
   }
 
-  std::function<void()> forward(Status (*op)(const SoftmaxArgs&, const Context&) noexcept) const {
-    return [run = write(op)] { run({}); };
-  }
-
-  std::function<void()> forward_sum() const {
-    return [run = reduce()] { run({}); };
+  // A forward pass, before its gradient is timed.
+  static std::function<void()> once(Run run) {
+    return [run = std::move(run)] { run({}); };
   }
 
   Run differentiate(Status (*op)(const SoftmaxBackwardArgs&, const Context&) noexcept) const {

@@ -25,8 +25,7 @@ class Row {
   Tile load(std::int64_t tile, TileScratch& scratch) const {
     const std::int64_t begin = tile * kTile;
     const auto columns = static_cast<int>(std::min<std::int64_t>(logits_.columns - begin, kTile));
-    return kernels_.load(begin_ + begin * static_cast<std::int64_t>(size_of(logits_.dtype)),
-                         logits_.dtype, columns, scratch);
+    return kernels_.load(tile_begin(tile), logits_.dtype, columns, scratch);
   }
 
   // Records of the tiles [first, last), and at a second temperature if the spec has one.
@@ -34,8 +33,8 @@ class Row {
                TileRecord* second_records = nullptr) const {
     const std::int64_t begin = first * kTile;
     const std::int64_t columns = std::min(logits_.columns, last * kTile) - begin;
-    kernels_.measure_tiles(begin_ + begin * static_cast<std::int64_t>(size_of(logits_.dtype)),
-                           logits_.dtype, columns, spec, records, second_records);
+    kernels_.measure_tiles(tile_begin(first), logits_.dtype, columns, spec, records,
+                           second_records);
   }
 
   const std::byte* tile_begin(std::int64_t tile) const {

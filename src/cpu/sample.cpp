@@ -95,7 +95,10 @@ class Sampler {
     };
     for (std::int64_t k = 0; k < plan_.draws; ++k) {
       const TileChooser::Choice choice = choose(k);
-      const int column = spread_ ? find_by_spread(row, z, temperature, choice) : -1;
+      const int column =
+          spread_ ? find_by_spread(kernels_, z, choice.tile, spread_[row * tiles_ + choice.tile],
+                                   temperature, choice.share)
+                  : -1;
       if (column >= 0)
         write(k, choice.tile * kTile + column, z.value(choice.tile * kTile + column));
       else
@@ -114,13 +117,6 @@ class Sampler {
         write(k, tile * kTile + column, loaded.z[column]);
       }
     }
-  }
-
-  int find_by_spread(std::int64_t row, const Row& z, const Temperature& temperature,
-                     const TileChooser::Choice& choice) const {
-    const TileSpread& spread = spread_[row * tiles_ + choice.tile];
-    return SpreadCdf(spread).find(kernels_, z.tile_begin(choice.tile), z.dtype(), spread,
-                                  temperature, choice.share);
   }
 
   void write_greedy(std::int64_t row, std::int64_t token, const RowMeasure& measure,

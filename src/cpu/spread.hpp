@@ -11,59 +11,52 @@
 
 namespace logsum::cpu {
 
-class SpreadCdf {
- public:
-  // Of one tile. Unusable where a sum is missing.
-  explicit SpreadCdf(const TileSpread& spread) {
-    const auto n = static_cast<double>(*std::max_element(spread.n, spread.n + kTileChunks));
-    for (int k = 0; k < kTileChunks; ++k) {
-      factor_[k] = spread.n[k] > kNegInf ? drop_factor(static_cast<double>(spread.n[k]) - n) : 0.0f;
-      for (int i = k * kChunkRows; i < (k + 1) * kChunkRows; ++i)
-        below_[i + 1] = below_[i] + static_cast<double>(spread.sums[i] * factor_[k]);
-    }
+// The column of `tile` that a draw falls into at `share` of its mass; −1 where only the exact cdf
+// can tell, or a sum is missing.
+inline int find_by_spread(const Kernels& kernels, const Row& row, std::int64_t tile,
+                          const TileSpread& spread, const Temperature& temperature, double share) {
+  const auto n = static_cast<double>(*std::max_element(spread.n, spread.n + kTileChunks));
+  float factor[kTileChunks];
+  double mass_below[kSpreadSums + 1] = {};
+  for (int k = 0; k < kTileChunks; ++k) {
+    factor[k] = spread.n[k] > kNegInf ? drop_factor(static_cast<double>(spread.n[k]) - n) : 0.0f;
+    for (int i = k * kChunkRows; i < (k + 1) * kChunkRows; ++i)
+      mass_below[i + 1] = mass_below[i] + static_cast<double>(spread.sums[i] * factor[k]);
   }
+  const double total = mass_below[kSpreadSums];
+  if (!(total > 0)) return -1;
+  const double target = share * total;
+  int part = 0;
+  while (part < kSpreadSums - 1 && mass_below[part + 1] <= target) ++part;
 
-  // The column of the tile, whose logits begin at `tile`; −1 where only the exact cdf can tell.
-  int find(const Kernels& kernels, const std::byte* tile, DType dtype, const TileSpread& spread,
-           const Temperature& temperature, double share) const {
-    const double total = below_[kSpreadSums];
-    if (!(total > 0)) return -1;
-    const double target = share * total;
-    int part = 0;
-    while (part < kSpreadSums - 1 && below_[part + 1] <= target) ++part;
-    alignas(64) float weights[kSpreadColumns];
-    const int chunk = part / kChunkRows;
-    const int first = part * kSpreadColumns;
-    kernels.spread_weights(tile + first * static_cast<int>(size_of(dtype)), dtype, spread.n[chunk],
-                           factor_[chunk], temperature, weights);
-    constexpr int kGroup = 16;
-    double groups[kSpreadColumns / kGroup];
-    for (int g = 0; g < kSpreadColumns / kGroup; ++g) {
-      double sum = 0;
-      for (int i = 0; i < kGroup; ++i) sum += static_cast<double>(weights[g * kGroup + i]);
-      groups[g] = sum;
-    }
-    double below = below_[part];
-    int column = 0;
-    while (column < kSpreadColumns && below + groups[column / kGroup] <= target) {
-      below += groups[column / kGroup];
-      column += kGroup;
-    }
-    if (column == kSpreadColumns) return -1;
-    const int end = column + kGroup;
-    while (column < end && below + static_cast<double>(weights[column]) <= target)
-      below += static_cast<double>(weights[column++]);
-    if (column == end) return -1;
-    // Both the draw and the column's ends may be off by their sums' error; and by the roundings to
-    // draw units, half of one for each of 4096 columns.
-    const double above = below + static_cast<double>(weights[column]);
-    const double margin = 2.1 * kernels.spread_error * above + 0x1p-25;
-    return target >= below + margin && target + margin <= above ? first + column : -1;
+  const int first = part * kSpreadColumns;
+  const int chunk = part / kChunkRows;
+  alignas(64) float weights[kSpreadColumns];
+  kernels.spread_weights(row.tile_begin(tile) + first * static_cast<int>(size_of(row.dtype())),
+                         row.dtype(), spread.n[chunk], factor[chunk], temperature, weights);
+  constexpr int kGroup = 16;
+  double groups[kSpreadColumns / kGroup];
+  for (int g = 0; g < kSpreadColumns / kGroup; ++g) {
+    double sum = 0;
+    for (int i = 0; i < kGroup; ++i) sum += static_cast<double>(weights[g * kGroup + i]);
+    groups[g] = sum;
   }
-
- private:
-  double below_[kSpreadSums + 1] = {};
-  float factor_[kTileChunks];
-};
+  double below = mass_below[part];
+  int column = 0;
+  while (column < kSpreadColumns && below + groups[column / kGroup] <= target) {
+    below += groups[column / kGroup];
+    column += kGroup;
+  }
+  if (column == kSpreadColumns) return -1;
+  const int end = column + kGroup;
+  while (column < end && below + static_cast<double>(weights[column]) <= target)
+    below += static_cast<double>(weights[column++]);
+  if (column == end) return -1;
+  // Both the draw and the column's ends may be off by their sums' error; and by the roundings to
+  // draw units, half of one for each of 4096 columns.
+  const double above = below + static_cast<double>(weights[column]);
+  const double margin = 2.1 * kernels.spread_error * above + 0x1p-25;
+  return target >= below + margin && target + margin <= above ? first + column : -1;
+}
 
 }  // namespace logsum::cpu

@@ -42,11 +42,12 @@ struct TaskScratch : TileScratch {
   std::byte* room = nullptr;
 };
 
-// Runs body(i, scratch) for each i in [0, count), cut into a few contiguous spans per thread. What
-// a body throws (it may run out of memory) doesn't reach the executor.
+// Runs body(row, scratch) for each row in [0, count), cut into a few contiguous spans per thread.
+// What a body throws (it may run out of memory) doesn't reach the executor.
 template <class Body>
-Status parallel_spans(Executor& executor, std::int64_t count, const Body& body,
-                      const TaskRooms& rooms = {}) {
+Status parallel_rows(const Context& context, std::int64_t count, const Body& body,
+                     const TaskRooms& rooms = {}) {
+  Executor& executor = executor_of(context);
   struct Job {
     std::int64_t count, tasks;
     const Body& body;
@@ -76,13 +77,6 @@ Status parallel_spans(Executor& executor, std::int64_t count, const Body& body,
   return {};
 }
 
-// body(row, scratch) once per row, for operations that measure nothing.
-template <class Body>
-Status parallel_rows(const Context& context, std::int64_t rows, const Body& body,
-                     const TaskRooms& rooms = {}) {
-  return parallel_spans(executor_of(context), rows, body, rooms);
-}
-
 struct NoEmit {
   void operator()(std::int64_t, std::int64_t, std::int64_t, TileScratch&) const {}
 };
@@ -94,8 +88,7 @@ template <class Measure, class Finish, class Emit = NoEmit>
 Status visit_runs(const Context& context, std::int64_t rows, std::int64_t tiles,
                   const Measure& measure, const Finish& finish, const Emit& emit = {},
                   const TaskRooms& rooms = {}) {
-  Executor& executor = executor_of(context);
-  const int threads = threads_of(executor);
+  const int threads = threads_of(executor_of(context));
   if (rows >= 2 * threads || threads == 1) {
     return parallel_rows(
         context, rows,
