@@ -62,8 +62,8 @@ typedef enum logsum_row_status {
 #define LOGSUM_TILE_RECORD_BYTES 24
 #define LOGSUM_DRAW_CHOICE_BYTES 32
 
-/* A view: owns nothing. device_type is DLPack's (1: CPU; 0 counts as CPU). Strides are in elements.
- */
+/* A view: owns nothing. device_type is DLPack's (1: CPU, 2: CUDA; 0 counts as CPU). Strides are in
+ * elements. */
 typedef struct logsum_tensor {
   void* data;
   int32_t dtype; /* logsum_dtype */
@@ -93,7 +93,8 @@ typedef struct logsum_param_u64 {
 typedef enum logsum_backend {
   LOGSUM_BACKEND_AUTOMATIC = 0,
   LOGSUM_BACKEND_REFERENCE = 1,
-  LOGSUM_BACKEND_CPU = 2
+  LOGSUM_BACKEND_CPU = 2,
+  LOGSUM_BACKEND_CUDA = 3
 } logsum_backend;
 
 typedef enum logsum_simd_target {
@@ -103,6 +104,18 @@ typedef enum logsum_simd_target {
   LOGSUM_SIMD_NEON = 3,
   LOGSUM_SIMD_PORTABLE = 4
 } logsum_simd_target;
+
+/* context.hpp says what these are. */
+typedef enum logsum_determinism {
+  LOGSUM_PER_DEVICE = 0,
+  LOGSUM_CROSS_DEVICE = 1
+} logsum_determinism;
+
+typedef enum logsum_schedule {
+  LOGSUM_SCHEDULE_AUTOMATIC = 0,
+  LOGSUM_SCHEDULE_SPANS = 1,
+  LOGSUM_SCHEDULE_CLUSTERS = 2
+} logsum_schedule;
 
 typedef void (*logsum_task)(void* argument, int64_t i);
 
@@ -117,11 +130,14 @@ typedef struct logsum_executor {
 /* How a call runs. A null logsum_context* means all defaults. */
 typedef struct logsum_context {
   size_t struct_size;
-  void* workspace; /* null: allocated for the length of the call */
+  void* workspace; /* null: allocated for the length of the call; on a GPU zero before first use */
   size_t workspace_size;
   const logsum_executor* executor; /* null: oneTBB */
   int32_t backend;                 /* logsum_backend */
   int32_t simd;                    /* logsum_simd_target */
+  int32_t determinism;             /* logsum_determinism */
+  int32_t schedule;                /* logsum_schedule */
+  void* stream;                    /* CUDA: a cudaStream_t */
 } logsum_context;
 
 static inline logsum_context logsum_context_defaults(void) {

@@ -15,7 +15,7 @@
 //   and a temperature out of range make their row NaN. Only rows with a finite lse are read.
 // Determinism: as softmax; lse is bit for bit token_logprobs' lse.
 // Workspace: logsumexp_workspace_size(args) and logsumexp_backward_workspace_size(args) bytes, from
-//   shapes and strides only; backward: 0 where V is contiguous.
+//   shapes and strides only; backward: 0 where V is contiguous, and on a GPU.
 // Aliasing: grad_logits may be logits (same pointer, dtype, shape and strides). Otherwise outputs
 //   may not overlap inputs or one another.
 #pragma once

@@ -125,6 +125,9 @@ logsum_status run(const char* function, const T* given, const T& defaults,
     context.executor = c.executor ? &host : nullptr;
     context.backend = to_enum<Backend>(c.backend);
     context.simd = to_enum<SimdTarget>(c.simd);
+    context.determinism = to_enum<Determinism>(c.determinism);
+    context.schedule = to_enum<Schedule>(c.schedule);
+    context.stream = c.stream;
     return to_c(call(args, context));
   } catch (...) {
     return to_c(Status::error(StatusCode::out_of_memory, "%s: out of memory", function));

@@ -34,6 +34,9 @@ LOGSUM_FOR_EACH_OPERATION(LOGSUM_FORWARD_PLAN)
 namespace cpu {
 LOGSUM_FOR_EACH_OPERATION(LOGSUM_DECLARE_OPERATION)
 }
+namespace cuda {
+LOGSUM_FOR_EACH_OPERATION(LOGSUM_DECLARE_OPERATION)
+}
 namespace reference {
 LOGSUM_FOR_EACH_OPERATION(LOGSUM_DECLARE_OPERATION)
 }
@@ -41,28 +44,38 @@ LOGSUM_FOR_EACH_OPERATION(LOGSUM_DECLARE_OPERATION)
 
 struct BackendTable {
   BackendInfo info;
-#define LOGSUM_TABLE_ENTRY(name, Plan) Status (*name)(const Plan&, const Context&);
+  DeviceType device;  // where its tensors are
+  // Whether this machine has one, and around each call; null: nothing to do.
+  bool (*is_available)() noexcept;
+  Status (*enter_device)(std::int32_t index, std::int32_t& previous) noexcept;
+  void (*leave_device)(std::int32_t index, std::int32_t previous) noexcept;
+#define LOGSUM_TABLE_ENTRY(name, Plan) Status (*name)(const Plan&, const Context&) = nullptr;
   LOGSUM_FOR_EACH_OPERATION(LOGSUM_TABLE_ENTRY)
 #undef LOGSUM_TABLE_ENTRY
 };
 
-// The row for the context's backend; an error names what is missing. Also refuses a SIMD target
-// that this build or machine doesn't have.
-Status find_backend(const char* operation, const Context& context,
+// The row for the context's backend and the device of the tensors; an error names what is missing.
+// Also refuses a SIMD target that this build or machine doesn't have.
+Status find_backend(const char* operation, Device device, const Context& context,
                     const BackendTable*& table) noexcept;
 
 // Runs a validated operation on the context's backend. No exception leaves it.
 template <class Plan>
 Status dispatch(const char* operation, Status (*BackendTable::*entry)(const Plan&, const Context&),
-                const Plan& plan, const Context& context) noexcept {
+                const Plan& plan, Device device, const Context& context) noexcept {
   const BackendTable* table = nullptr;
-  LOGSUM_RETURN_IF_ERROR(find_backend(operation, context, table));
+  LOGSUM_RETURN_IF_ERROR(find_backend(operation, device, context, table));
   if (table->*entry == nullptr)
     return Status::error(StatusCode::unsupported, "%s: backend %s doesn't have it", operation,
                          table->info.name);
   const FpEnvironment environment;  // an executor's threads have their own
   try {
-    const Status status = (table->*entry)(plan, context);
+    std::int32_t previous = 0;
+    Status status = table->enter_device ? table->enter_device(device.index, previous) : Status();
+    if (status.ok()) {
+      status = (table->*entry)(plan, context);
+      if (table->leave_device) table->leave_device(device.index, previous);
+    }
     if (status.ok()) return {};
     return Status::error(status.code(), "%s: %s", operation, status.message());
   } catch (...) {

@@ -112,10 +112,14 @@ Status Checker::tensor(const Argument& argument) const noexcept {
     return invalid("%s has %d dimensions, must have 0 to %d", argument.name, t.rank, kMaxRank);
   if (size_of(t.dtype) == 0)
     return invalid("%s has no known dtype (%d)", argument.name, static_cast<int>(t.dtype));
-  if (t.device.type != DeviceType::cpu)
+  if (t.device.type != DeviceType::cpu && t.device.type != DeviceType::cuda)
     return Status::error(StatusCode::unsupported,
-                         "%s: %s is on device type %d, this build runs on cpu (1)", operation_,
+                         "%s: %s is on device type %d, must be cpu (1) or cuda (2)", operation_,
                          argument.name, static_cast<int>(t.device.type));
+  if (t.device != device_)
+    return invalid("%s is on device type %d, index %d, must be where the first tensor is: %d, %d",
+                   argument.name, static_cast<int>(t.device.type), t.device.index,
+                   static_cast<int>(device_.type), device_.index);
   std::int64_t elements = 1;
   for (int i = 0; i < t.rank; ++i) {
     if (t.shape[i] < 0)
@@ -184,7 +188,7 @@ Status Checker::rows(const Argument& argument, std::int64_t dim, RowsView& view)
   view.rows = rows.elements();
   view.columns = columns;
   view.stride = columns > 1 ? t.strides[axis] : 1;
-  view.index = RowIndex(rows, rows.rank);
+  view.index = RowIndex(rows, rows.rank, t.dtype);
   return {};
 }
 
@@ -231,8 +235,8 @@ Status Checker::elements(const Argument& argument, const Argument& reference, in
   if (spec.output) LOGSUM_RETURN_IF_ERROR(writable(argument));
   view.data = static_cast<std::byte*>(t.data);
   view.dtype = t.dtype;
-  view.index = RowIndex(t, leading);
-  view.inner_stride = spec.inner > 0 ? t.strides[leading] : 0;
+  view.index = RowIndex(t, leading, t.dtype);
+  view.inner_bytes = spec.inner > 0 ? in_bytes(t.strides[leading], t.dtype) : 0;
   return {};
 }
 

@@ -36,7 +36,8 @@ struct Argument {
 
 class Checker {
  public:
-  explicit Checker(const char* operation) : operation_(operation) {}
+  // All tensors must be where `device` says, which is where the operation's first tensor is.
+  Checker(const char* operation, Device device) : operation_(operation), device_(device) {}
 
   // Structure of any tensor: rank, sizes, a pointer where there are elements, a device we run on,
   // alignment to the element's size, no overflow of the address space.
@@ -79,9 +80,11 @@ class Checker {
   Status invalid(const char* format, ...) const noexcept LOGSUM_PRINTF_FORMAT(2, 3);
 
   const char* operation() const noexcept { return operation_; }
+  Device device() const noexcept { return device_; }
 
  private:
   const char* operation_;
+  Device device_;
 };
 
 }  // namespace logsum

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/host_device.hpp"
 #include "core/measure.hpp"
 
 namespace logsum {
@@ -14,7 +15,7 @@ namespace logsum {
 // With d = k·ln 2 + r, |r| ≤ ½·ln 2: the series of e^r − r − 1 = r²/2 + r³/6 + …, whose terms
 // cancel nothing. k = 0 is the answer itself; elsewhere |d| > ½·ln 2, and the rest may be added
 // plainly. Error below 2^-46 relative; never negative.
-inline double exp_minus_d_minus_1(double d) {
+LOGSUM_HOST_DEVICE inline double exp_minus_d_minus_1(double d) {
   if (d != d) return d;
   if (d > 709) return std::numeric_limits<double>::infinity();
   if (d < -1000) return -1 - d;
@@ -34,12 +35,18 @@ inline double exp_minus_d_minus_1(double d) {
 struct KlEstimates {
   double k1, k2, k3;
 
-  KlEstimates(float logp, float ref_logp) {
+  LOGSUM_HOST_DEVICE KlEstimates(float logp, float ref_logp) {
     const double d = static_cast<double>(ref_logp) - static_cast<double>(logp);
     k1 = static_cast<double>(logp) - static_cast<double>(ref_logp);  // not −d: no −0
     k2 = 0.5 * d * d;
     k3 = exp_minus_d_minus_1(d);
   }
 };
+
+// k3 beyond f32 though both log-probs are finite.
+LOGSUM_HOST_DEVICE inline bool is_overflow(float k3, float logp, float ref_logp) {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  return k3 == kInf && std::fabs(logp) < kInf && std::fabs(ref_logp) < kInf;
+}
 
 }  // namespace logsum

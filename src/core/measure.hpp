@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "core/host_device.hpp"
 #include "logsum/measure.hpp"
 
 namespace logsum {
@@ -30,8 +31,12 @@ inline constexpr double kFarReference = 0x1p21;
 inline constexpr float kMinTemperature = 0x1p-64f;
 inline constexpr float kMaxTemperature = 0x1p64f;
 
-inline constexpr float kPoly[] = {0x1.5bcceap-10f, 0x1.3cee56p-7f, 0x1.c6b70ep-5f,
-                                  0x1.ebf9bp-3f,   0x1.62e42ap-1f, 1.0f};
+// Coefficients of the polynomial, from the top. A function, as device code can't see an array here.
+constexpr float poly(int i) {
+  constexpr float kPoly[] = {0x1.5bcceap-10f, 0x1.3cee56p-7f, 0x1.c6b70ep-5f,
+                             0x1.ebf9bp-3f,   0x1.62e42ap-1f, 1.0f};
+  return kPoly[i];
+}
 inline constexpr double kLn2 = 0x1.62e42fefa39efp-1;
 inline constexpr double kLog2e = 0x1.71547652b82fep+0;
 inline constexpr float kNegInf = -std::numeric_limits<float>::infinity();
@@ -48,18 +53,20 @@ struct Temperature {
   float inverse_c = 0.0f;  // only to place the clamp
   float two_over_t = 2.0f;
 
-  Temperature() : Temperature(1.0f) {}
-  explicit Temperature(float temperature)
+  LOGSUM_HOST_DEVICE Temperature() : Temperature(1.0f) {}
+  LOGSUM_HOST_DEVICE explicit Temperature(float temperature)
       : t(temperature),
         c(static_cast<float>(kLog2e / static_cast<double>(temperature))),
         inverse_c(1.0f / c),
         two_over_t(2.0f / temperature) {}
 };
 
-inline bool is_valid_temperature(float t) { return t >= kMinTemperature && t <= kMaxTemperature; }
+LOGSUM_HOST_DEVICE inline bool is_valid_temperature(float t) {
+  return t >= kMinTemperature && t <= kMaxTemperature;
+}
 
 // 2^d for a d ≤ 0 that is an integer; 0 beyond kDrop.
-inline float drop_factor(double d) {
+LOGSUM_HOST_DEVICE inline float drop_factor(double d) {
   return d < -kDrop
              ? 0.0f
              : std::bit_cast<float>(static_cast<std::uint32_t>(127 + static_cast<int>(d)) << 23);
@@ -77,25 +84,29 @@ struct RowMeasure {
 };
 
 // Units for the integer masses of a row of `columns`: their sum stays below 2^62.
-inline int mass_shift(std::int64_t columns) {
+LOGSUM_HOST_DEVICE inline int mass_shift(std::int64_t columns) {
+#ifdef __CUDA_ARCH__  // where std::bit_width compiles, and returns something else
+  return 61 - (64 - __clzll(columns - 1));
+#else
   return 61 - static_cast<int>(std::bit_width(static_cast<std::uint64_t>(columns - 1)));
+#endif
 }
 
 // trunc(x · 2^e), e ≤ 62; exact where e ≥ 0 and x is an f32. Records may come from elsewhere: what
 // no row can hold becomes some number, never undefined behaviour.
-inline std::int64_t scaled_integer(double x, double e) {
+LOGSUM_HOST_DEVICE inline std::int64_t scaled_integer(double x, double e) {
   if (!(e >= -120)) return 0;
   const double scaled =
       x * std::bit_cast<double>(static_cast<std::uint64_t>(1023 + static_cast<int>(e)) << 52);
   return std::abs(scaled) < 0x1p63 ? static_cast<std::int64_t>(scaled) : 0;
 }
 
-inline std::uint64_t tile_mass(const TileRecord& tile, const RowMeasure& row) {
+LOGSUM_HOST_DEVICE inline std::uint64_t tile_mass(const TileRecord& tile, const RowMeasure& row) {
   if (!(tile.sum > 0)) return 0;
   return static_cast<std::uint64_t>(scaled_integer(tile.sum, tile.n - row.n + row.mass_shift));
 }
 
-inline std::int64_t tile_moment(const TileRecord& tile, const RowMeasure& row) {
+LOGSUM_HOST_DEVICE inline std::int64_t tile_moment(const TileRecord& tile, const RowMeasure& row) {
   if (!(tile.sum > 0)) return 0;
   const double lower = row.n - tile.n;
   const double moment =
@@ -103,14 +114,16 @@ inline std::int64_t tile_moment(const TileRecord& tile, const RowMeasure& row) {
   return scaled_integer(moment, row.mass_shift - 7 - lower);
 }
 
-// Joins the records of a row's tiles, in the order of their columns: the one `merge` of the
-// library.
-inline RowMeasure join(const TileRecord* tiles, std::int64_t count, std::int64_t columns) {
+// Joins the records of a row's tiles, records(0), records(1), … in the order of their columns: the
+// one `merge` of the library.
+template <class Records>
+LOGSUM_HOST_DEVICE RowMeasure join(const Records& records, std::int64_t count,
+                                   std::int64_t columns) {
   RowMeasure row;
   row.mass_shift = mass_shift(columns);
   bool live = false;
   for (std::int64_t i = 0; i < count; ++i) {
-    const TileRecord& tile = tiles[i];
+    const TileRecord tile = records(i);
     row.poisoned |= tile.sum != tile.sum;
     if (tile.max > row.max) {
       row.max = tile.max + 0.0f;  // −0 becomes +0: vectors keep either
@@ -123,17 +136,25 @@ inline RowMeasure join(const TileRecord* tiles, std::int64_t count, std::int64_t
   }
   std::uint64_t moment = 0;  // unsigned: records from elsewhere may overflow it
   for (std::int64_t i = 0; i < count; ++i) {
-    row.mass += tile_mass(tiles[i], row);
-    moment += static_cast<std::uint64_t>(tile_moment(tiles[i], row));
+    const TileRecord tile = records(i);
+    row.mass += tile_mass(tile, row);
+    moment += static_cast<std::uint64_t>(tile_moment(tile, row));
   }
   row.moment = static_cast<std::int64_t>(moment);
   return row;
 }
 
+// Records one behind the other.
+struct RecordArray {
+  const TileRecord* records;
+
+  LOGSUM_HOST_DEVICE const TileRecord& operator()(std::int64_t i) const { return records[i]; }
+};
+
 // The natural logarithm of a finite x ≥ 1: 2·atanh series in s = (m − 1)/(m + 1), |s| ≤ 0.172, with
 // IEEE operations only, so that every machine returns the same bits (libm's differ). Error below
 // 1e-15 relative.
-inline double portable_log(double x) {
+LOGSUM_HOST_DEVICE inline double portable_log(double x) {
   auto bits = std::bit_cast<std::uint64_t>(x);
   int exponent = static_cast<int>(bits >> 52) - 1023;
   double m = std::bit_cast<double>((bits & 0x000fffffffffffffu) | 0x3ff0000000000000u);
@@ -149,20 +170,26 @@ inline double portable_log(double x) {
 }
 
 // 2^f of the polynomial, f in [−½, ½].
-inline float exp2_fraction(float f) {
-  float p = kPoly[0];
-  for (int i = 1; i < 6; ++i) p = std::fma(p, f, kPoly[i]);
+LOGSUM_HOST_DEVICE inline float exp2_fraction(float f) {
+  float p = poly(0);
+  for (int i = 1; i < 6; ++i) p = std::fma(p, f, poly(i));
   return p;
 }
 
-// S / w_m: the row's mass over the weight of its largest logit, which the same polynomial makes, so
-// that its error cancels where one token holds the mass. At least 1; exactly 1 for a one-hot row.
-inline double mass_over_largest(const RowMeasure& row, const Temperature& temperature) {
+// 2^(t − n) of a row's maximum.
+LOGSUM_HOST_DEVICE inline float weight_of_max(const RowMeasure& row,
+                                              const Temperature& temperature) {
   const double t = static_cast<double>(row.max) * static_cast<double>(temperature.c);
-  const double weight = exp2_fraction(static_cast<float>(t - row.n));
+  return exp2_fraction(static_cast<float>(t - row.n));
+}
+
+// S / w_m: the row's mass over its largest logit's weight, made as it was summed, so that the
+// error of its exponential cancels where one token holds the mass. At least 1; exactly 1 for a
+// one-hot row.
+LOGSUM_HOST_DEVICE inline double mass_over_largest(const RowMeasure& row, float weight) {
   const double scale =
       std::bit_cast<double>(static_cast<std::uint64_t>(1023 + row.mass_shift) << 52);
-  return static_cast<double>(row.mass) / (weight * scale);
+  return static_cast<double>(row.mass) / (static_cast<double>(weight) * scale);
 }
 
 // The three numbers that turn a logit into its log-prob, and the row's own results.
@@ -173,27 +200,31 @@ struct RowNorm {
   double log_ratio64 = 0;
 
   RowNorm() = default;
-  RowNorm(float half_maximum, float two_over_temperature, float log_of_ratio)
+  LOGSUM_HOST_DEVICE RowNorm(float half_maximum, float two_over_temperature, float log_of_ratio)
       : half_max(half_maximum), two_over_t(two_over_temperature), log_ratio(log_of_ratio) {}
-  RowNorm(const RowMeasure& row, const Temperature& temperature)
+  LOGSUM_HOST_DEVICE RowNorm(const RowMeasure& row, const Temperature& temperature)
+      : RowNorm(row, temperature, weight_of_max(row, temperature)) {}
+  // `weight`: of the maximum alone, as it was summed.
+  LOGSUM_HOST_DEVICE RowNorm(const RowMeasure& row, const Temperature& temperature, float weight)
       : half_max(0.5f * row.max),
         two_over_t(temperature.two_over_t),
-        log_ratio64(portable_log(mass_over_largest(row, temperature))) {
+        log_ratio64(portable_log(mass_over_largest(row, weight))) {
     log_ratio = static_cast<float>(log_ratio64);
   }
 
   // log p of a logit of this row.
-  float logprob(float z) const {
+  LOGSUM_HOST_DEVICE float logprob(float z) const {
     return std::fma(std::fma(z, 0.5f, -half_max), two_over_t, 0.0f - log_ratio);  // never −0
   }
 };
 
-inline float row_lse(const RowMeasure& row, const RowNorm& norm, const Temperature& temperature) {
+LOGSUM_HOST_DEVICE inline float row_lse(const RowMeasure& row, const RowNorm& norm,
+                                        const Temperature& temperature) {
   return static_cast<float>(static_cast<double>(row.max) / temperature.t + norm.log_ratio64);
 }
 
-inline float row_entropy(const RowMeasure& row, const RowNorm& norm,
-                         const Temperature& temperature) {
+LOGSUM_HOST_DEVICE inline float row_entropy(const RowMeasure& row, const RowNorm& norm,
+                                            const Temperature& temperature) {
   const double t = static_cast<double>(row.max) * static_cast<double>(temperature.c);
   const double mean = static_cast<double>(row.moment) * 128.0 / static_cast<double>(row.mass);
   const double entropy = norm.log_ratio64 + kLn2 * (mean + (t - row.n));

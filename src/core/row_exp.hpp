@@ -32,18 +32,22 @@ struct RowExp {
 
   RowExp() = default;
 
-  // softmax: exactly 1 for a one-hot row's maximum, never above.
-  static RowExp softmax(const RowMeasure& row, const Temperature& temperature) {
-    RowExp exp(static_cast<double>(row.max), 1.0 / mass_over_largest(row, temperature),
-               temperature);
+  // softmax: exactly 1 for a one-hot row's maximum, never above. `weight`: of the maximum alone, as
+  // it was summed.
+  LOGSUM_HOST_DEVICE static RowExp softmax(const RowMeasure& row, const Temperature& temperature,
+                                           float weight) {
+    RowExp exp(static_cast<double>(row.max), 1.0 / mass_over_largest(row, weight), temperature);
     exp.limit = 1.0f;
     const auto wanted = static_cast<float>(exp.at_center);
     for (int i = 0; i < 4 && !exp.is_far && exp.near(row.max) < wanted; ++i)
-      exp.factor = std::nextafter(exp.factor, 1.0f);
+      exp.factor = std::bit_cast<float>(std::bit_cast<std::uint32_t>(exp.factor) + 1);
     return exp;
   }
+  static RowExp softmax(const RowMeasure& row, const Temperature& temperature) {
+    return softmax(row, temperature, weight_of_max(row, temperature));
+  }
 
-  RowExp(double center_, double at_center_, const Temperature& temperature_)
+  LOGSUM_HOST_DEVICE RowExp(double center_, double at_center_, const Temperature& temperature_)
       : center(center_),
         c64(kLog2e / static_cast<double>(temperature_.t)),
         at_center(at_center_),
@@ -60,13 +64,13 @@ struct RowExp {
   }
 
   // Whether the f32 form holds for logits up to `max`.
-  bool holds_up_to(float max) const {
+  LOGSUM_HOST_DEVICE bool holds_up_to(float max) const {
     return !is_far &&
            static_cast<double>(max) * static_cast<double>(temperature.c) - n <= kEmitCeiling;
   }
 
   // The f32 form, step by step as the SIMD code.
-  float near(float z) const {
+  LOGSUM_HOST_DEVICE float near(float z) const {
     const float clamped = std::max(z, low);
     const double t = static_cast<double>(clamped) * static_cast<double>(temperature.c);
     const double r = n + std::rint(t - n);
@@ -75,7 +79,7 @@ struct RowExp {
   }
 
   // The f64 form, for any logit.
-  float far(float z) const {
+  LOGSUM_HOST_DEVICE float far(float z) const {
     const double x = (static_cast<double>(z) - center) * c64;
     if (x != x) return kNan;
     const double bounded = std::clamp(x, -3000.0, 3000.0);

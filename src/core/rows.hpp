@@ -5,17 +5,23 @@
 
 #include <cstdint>
 
+#include "core/host_device.hpp"
 #include "logsum/tensor.hpp"
 
 namespace logsum {
 
-// Offsets, in elements, of the i-th entry (row-major) of the leading dimensions of a tensor.
+// Of a stride. Strides that no element uses may be anything: the product may wrap.
+inline std::int64_t in_bytes(std::int64_t stride, DType dtype) {
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(stride) * size_of(dtype));
+}
+
+// Offsets, in bytes, of the i-th entry (row-major) of the leading dimensions of a tensor.
 class RowIndex {
  public:
   RowIndex() = default;
 
   // Dimensions that follow each other in memory are merged, so that the common case has one.
-  RowIndex(const Tensor& tensor, int leading) {
+  RowIndex(const Tensor& tensor, int leading, DType dtype) {
     for (int i = 0; i < leading; ++i) {
       if (tensor.shape[i] == 1) continue;
       if (rank_ > 0 && stride_[rank_ - 1] == tensor.strides[i] * tensor.shape[i]) {
@@ -27,10 +33,19 @@ class RowIndex {
         ++rank_;
       }
     }
+    for (int i = 0; i < rank_; ++i) stride_[i] = in_bytes(stride_[i], dtype);
   }
 
-  std::int64_t offset(std::int64_t i) const {
-    if (rank_ == 1) return i * stride_[0];
+  // Entries follow each other at the same distance.
+  bool is_flat() const { return rank_ <= 1; }
+  std::int64_t flat_stride() const { return stride_[0]; }
+
+  LOGSUM_HOST_DEVICE std::int64_t offset(std::int64_t i) const {
+    return rank_ <= 1 ? i * stride_[0] : offset_in_many(i);
+  }
+
+ private:
+  LOGSUM_HOST_DEVICE LOGSUM_DEVICE_NOINLINE std::int64_t offset_in_many(std::int64_t i) const {
     std::int64_t offset = 0;
     for (int d = rank_ - 1; d >= 0; --d) {
       offset += i % shape_[d] * stride_[d];
@@ -39,10 +54,9 @@ class RowIndex {
     return offset;
   }
 
- private:
   int rank_ = 0;
+  std::int64_t stride_[kMaxRank] = {};  // the first beside the rank: most often all that is read
   std::int64_t shape_[kMaxRank] = {};
-  std::int64_t stride_[kMaxRank] = {};
 };
 
 // Rows of logits, or of something of their shape.
@@ -54,8 +68,8 @@ struct RowsView {
   std::int64_t stride = 1;   // between columns; only rows along a `dim` have another than 1
   RowIndex index;
 
-  void* column(std::int64_t row, std::int64_t column) const {
-    return data + (index.offset(row) + column * stride) * static_cast<std::int64_t>(size_of(dtype));
+  LOGSUM_HOST_DEVICE void* column(std::int64_t row, std::int64_t column) const {
+    return data + index.offset(row) + column * stride * static_cast<std::int64_t>(size_of(dtype));
   }
 };
 
@@ -64,32 +78,32 @@ struct ElementsView {
   std::byte* data = nullptr;
   DType dtype = DType::f32;
   RowIndex index;
-  std::int64_t inner_stride = 0;
+  std::int64_t inner_bytes = 0;  // between inner elements
 
-  explicit operator bool() const { return data != nullptr; }
+  LOGSUM_HOST_DEVICE explicit operator bool() const { return data != nullptr; }
 
-  std::byte* at(std::int64_t row, std::int64_t inner = 0) const {
-    return data +
-           (index.offset(row) + inner * inner_stride) * static_cast<std::int64_t>(size_of(dtype));
+  LOGSUM_HOST_DEVICE std::byte* at(std::int64_t row, std::int64_t inner = 0) const {
+    return data + index.offset(row) + inner * inner_bytes;
   }
 
-  std::int64_t integer(std::int64_t row, std::int64_t inner = 0) const {
+  LOGSUM_HOST_DEVICE std::int64_t integer(std::int64_t row, std::int64_t inner = 0) const {
     const std::byte* p = at(row, inner);
     return dtype == DType::i32 ? *reinterpret_cast<const std::int32_t*>(p)
                                : *reinterpret_cast<const std::int64_t*>(p);
   }
-  double real(std::int64_t row, std::int64_t inner = 0) const {
+  LOGSUM_HOST_DEVICE double real(std::int64_t row, std::int64_t inner = 0) const {
     const std::byte* p = at(row, inner);
     return dtype == DType::f32 ? *reinterpret_cast<const float*>(p)
                                : *reinterpret_cast<const double*>(p);
   }
 
   // Writing to an absent output does nothing.
-  void set(std::int64_t row, float value) const { set(row, 0, value); }
-  void set(std::int64_t row, std::int64_t inner, float value) const {
+  LOGSUM_HOST_DEVICE void set(std::int64_t row, float value) const { set(row, 0, value); }
+  LOGSUM_HOST_DEVICE void set(std::int64_t row, std::int64_t inner, float value) const {
     if (data) *reinterpret_cast<float*>(at(row, inner)) = value;
   }
-  void set_integer(std::int64_t row, std::int64_t inner, std::int64_t value) const {
+  LOGSUM_HOST_DEVICE void set_integer(std::int64_t row, std::int64_t inner,
+                                      std::int64_t value) const {
     if (!data) return;
     std::byte* p = at(row, inner);
     if (dtype == DType::i32)
@@ -105,7 +119,7 @@ struct PerRowView {
   T value = {};
   ElementsView tensor = {};
 
-  T operator()(std::int64_t row) const {
+  LOGSUM_HOST_DEVICE T operator()(std::int64_t row) const {
     if (!tensor) return value;
     if constexpr (std::is_floating_point_v<T>)
       return static_cast<T>(tensor.real(row));

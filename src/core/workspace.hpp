@@ -48,6 +48,39 @@ std::size_t workspace_bytes(const Tensor& rows, int leading, std::int64_t column
   return bytes;
 }
 
+// On a GPU: counters of the CTAs first, at the same place for all operations, so that calls of any
+// shapes may share a workspace; then the records of rows that CTAs share. Long rows all have theirs
+// there.
+inline constexpr std::int64_t kMostSpans = 1024;
+inline constexpr std::size_t kSpanCounterBytes = kMostSpans * sizeof(unsigned);
+inline constexpr std::int64_t kMostRingRecords = 128;  // of a row that isn't long
+
+inline std::int64_t span_slots(std::int64_t rows, std::int64_t row_records) noexcept {
+  return row_records > kMostRingRecords || rows < kMostSpans ? rows : kMostSpans;
+}
+
+// Of the counters and the records.
+inline std::size_t span_bytes(std::int64_t rows, std::int64_t row_records) noexcept {
+  return kSpanCounterBytes +
+         static_cast<std::size_t>(span_slots(rows, row_records) * row_records) * sizeof(TileRecord);
+}
+
+// Bytes for a visit of `rows` rows (the leading dimensions) with so many records per tile, and
+// `per_row` more for each row, which lie behind the records.
+inline std::size_t span_workspace_bytes(const Tensor& rows, int leading, std::int64_t columns,
+                                        int records_per_tile, std::size_t per_row = 0) noexcept {
+  const std::size_t all = workspace_bytes<TileRecord>(rows, leading, columns, per_row);
+  if (all == 0 || all >= kMostWorkspace / 2) return all;
+  const std::int64_t tiles = tile_count(columns);
+  const std::size_t count = all / (static_cast<std::size_t>(tiles) * sizeof(TileRecord) + per_row);
+  return span_bytes(static_cast<std::int64_t>(count), tiles * records_per_tile) + count * per_row;
+}
+
+// Bytes for an operation of several launches that keeps `bytes` between them, and no records.
+inline std::size_t launches_workspace_bytes(std::size_t bytes) noexcept {
+  return bytes == 0 ? 0 : kSpanCounterBytes + bytes;
+}
+
 inline Status check_workspace(const char* operation, const Context& context,
                               std::size_t needed) noexcept {
   const Workspace& w = context.workspace;

@@ -28,20 +28,9 @@ KlSums write_run(const ApproxKlPlan& plan, std::int64_t begin, std::int64_t end)
     sums.k2 += kl.k2;
     sums.k3 += kl.k3;
     ++sums.count;
-    sums.overflow_count += std::isinf(k3) && std::isfinite(logp) && std::isfinite(ref_logp);
+    sums.overflow_count += is_overflow(k3, logp, ref_logp);
   }
   return sums;
-}
-
-void write_means(const ApproxKlPlan& plan, const KlSums& sums) {
-  const auto mean = [&](double sum) {
-    return sums.count > 0 ? static_cast<float>(sum / static_cast<double>(sums.count)) : 0.0f;
-  };
-  plan.mean_k1.set(0, mean(sums.k1));
-  plan.mean_k2.set(0, mean(sums.k2));
-  plan.mean_k3.set(0, mean(sums.k3));
-  plan.count.set_integer(0, 0, sums.count);
-  plan.overflow_count.set_integer(0, 0, sums.overflow_count);
 }
 
 }  // namespace
@@ -54,15 +43,8 @@ Status approx_kl(const ApproxKlPlan& plan, const Context& context) {
     sums.data()[run] = write_run(plan, begin, std::min(begin + kKlRun, plan.tokens));
   }));
   KlSums total;
-  for (std::int64_t run = 0; run < runs; ++run) {
-    const KlSums& part = sums.data()[run];
-    total.k1 += part.k1;
-    total.k2 += part.k2;
-    total.k3 += part.k3;
-    total.count += part.count;
-    total.overflow_count += part.overflow_count;
-  }
-  write_means(plan, total);
+  for (std::int64_t run = 0; run < runs; ++run) total.add(sums.data()[run]);
+  plan.write_means(total);
   return {};
 }
 

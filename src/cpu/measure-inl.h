@@ -37,7 +37,7 @@ struct ChunkMath {
         low(hn::Set(F32(), lo)),
         magic(hn::Set(F32(), kRoundingMagic + (127 + kBias) - n)),
         reference(hn::Set(F32(), n)) {
-    for (int i = 0; i < 6; ++i) poly[i] = hn::Set(F32(), kPoly[i]);
+    for (int i = 0; i < 6; ++i) poly[i] = hn::Set(F32(), logsum::poly(i));
   }
 
   HWY_INLINE V clamp(V z) const { return clamp_below(z, low); }

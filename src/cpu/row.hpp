@@ -54,7 +54,7 @@ class Row {
 
   // The row's measure, and what is wrong with the row if anything is.
   RowMeasure join_records(const TileRecord* records, RowStatus& status) const {
-    const RowMeasure measure = join(records, tiles(), logits_.columns);
+    const RowMeasure measure = join(RecordArray{records}, tiles(), logits_.columns);
     status = status_of(measure);
     if (measure.poisoned) status = has_nan(records) ? RowStatus::nan : RowStatus::pos_inf;
     return measure;

@@ -28,7 +28,7 @@ class Sampler {
   }
 
   void measure(std::int64_t row, std::int64_t first, std::int64_t last) const {
-    if (!parameters_hold(row)) return;
+    if (!plan_.parameters_hold(row)) return;
     const float t = plan_.temperature(row);
     const Temperature raw_temperature;
     if (t == 0.0f) {  // only the maximum matters, which the measure at 1 has too
@@ -37,26 +37,34 @@ class Sampler {
     }
     const Temperature temperature(t);
     const MeasureSpec spec{temperature, static_cast<bool>(plan_.entropy),
-                           needs_raw(t) ? &raw_temperature : nullptr,
+                           plan_.needs_raw(t) ? &raw_temperature : nullptr,
                            spread_ ? spread_ + row * tiles_ + first : nullptr};
     logits(row).measure(first, last, spec, at_temperature(row) + first, raw(row) + first);
   }
 
   void finish(std::int64_t row, TileScratch& scratch) const {
-    if (!parameters_hold(row)) return write_failed(row, RowStatus::bad_parameter);
+    if (!plan_.parameters_hold(row)) return plan_.write_failed(row, RowStatus::bad_parameter);
     const float t = plan_.temperature(row);
     const Row z = logits(row);
     RowStatus status;
     const RowMeasure measure = z.join_records(t == 0.0f ? raw(row) : at_temperature(row), status);
-    if (status != RowStatus::ok) return write_failed(row, status);
+    if (status != RowStatus::ok) return plan_.write_failed(row, status);
+    if (t == 0.0f) {
+      const float raw_logprob = RowNorm(measure, Temperature()).logprob(measure.max);
+      const std::int64_t token = z.argmax(measure, scratch);
+      for (std::int64_t k = 0; k < plan_.draws; ++k)
+        plan_.write_draw(row, k, token, 0.0f, raw_logprob);
+      return plan_.write_row(row, RowStatus::ok, measure.max, 0.0f);
+    }
+    const Temperature temperature(t);
+    const RowNorm norm(measure, temperature);
+    plan_.write_row(row, RowStatus::ok, row_lse(measure, norm, temperature),
+                    plan_.entropy ? row_entropy(measure, norm, temperature) : kNan);
     const RowNorm raw_norm =
-        needs_raw(t) ? RowNorm(join(raw(row), tiles_, plan_.logits.columns), Temperature())
-                     : RowNorm(measure, Temperature(t));
-    if (t == 0.0f)
-      write_greedy(row, z.argmax(measure, scratch), measure, raw_norm);
-    else
-      draw(row, z, measure, Temperature(t), raw_norm, scratch);
-    plan_.row_status.set_integer(row, 0, static_cast<int>(RowStatus::ok));
+        plan_.needs_raw(t)
+            ? RowNorm(join(RecordArray{raw(row)}, tiles_, plan_.logits.columns), Temperature())
+            : norm;
+    draw(row, z, measure, temperature, norm, raw_norm, scratch);
   }
 
  private:
@@ -65,23 +73,10 @@ class Sampler {
   TileRecord* raw(std::int64_t row) const { return raw_ + row * tiles_; }
   std::uint64_t* cumulative(std::int64_t row) const { return cumulative_ + row * tiles_; }
 
-  bool needs_raw(float t) const { return t == 0.0f || (plan_.raw_logprob && t != 1.0f); }
-
-  bool parameters_hold(std::int64_t row) const {
-    const float t = plan_.temperature(row);
-    if (t != 0.0f && !is_valid_temperature(t)) return false;
-    const std::int64_t source = plan_.logits_row(row);
-    return source >= 0 && source < plan_.logits.rows && plan_.uniforms.hold(row, plan_.draws);
-  }
-
   void draw(std::int64_t row, const Row& z, const RowMeasure& measure,
-            const Temperature& temperature, const RowNorm& raw_norm, TileScratch& scratch) const {
-    const TileRecord* records = at_temperature(row);
-    const RowNorm norm(measure, temperature);
-    plan_.lse.set(row, row_lse(measure, norm, temperature));
-    if (plan_.entropy) plan_.entropy.set(row, row_entropy(measure, norm, temperature));
-
-    const TileChooser chooser(records, tiles_, measure, cumulative(row));
+            const Temperature& temperature, const RowNorm& norm, const RowNorm& raw_norm,
+            TileScratch& scratch) const {
+    const TileChooser chooser(RecordArray{at_temperature(row)}, tiles_, measure, cumulative(row));
     const auto choose = [&](std::int64_t k) {
       std::uint64_t bits = 0;
       plan_.uniforms.bits(row, k, bits);
@@ -89,12 +84,10 @@ class Sampler {
     };
     // A draw that has only found its tile yet waits as token −2 − tile.
     const auto write = [&](std::int64_t k, std::int64_t token, float logit) {
-      plan_.token.set_integer(row, k, token);
-      plan_.logprob.set(row, k, norm.logprob(logit));
-      plan_.raw_logprob.set(row, k, raw_norm.logprob(logit));
+      plan_.write_draw(row, k, token, norm.logprob(logit), raw_norm.logprob(logit));
     };
     for (std::int64_t k = 0; k < plan_.draws; ++k) {
-      const TileChooser::Choice choice = choose(k);
+      const TileChoice choice = choose(k);
       const int column =
           spread_ ? find_by_spread(kernels_, z, choice.tile, spread_[row * tiles_ + choice.tile],
                                    temperature, choice.share)
@@ -117,28 +110,6 @@ class Sampler {
         write(k, tile * kTile + column, loaded.z[column]);
       }
     }
-  }
-
-  void write_greedy(std::int64_t row, std::int64_t token, const RowMeasure& measure,
-                    const RowNorm& raw_norm) const {
-    for (std::int64_t k = 0; k < plan_.draws; ++k) {
-      plan_.token.set_integer(row, k, token);
-      plan_.logprob.set(row, k, 0.0f);
-      plan_.raw_logprob.set(row, k, raw_norm.logprob(measure.max));
-    }
-    plan_.lse.set(row, measure.max);
-    plan_.entropy.set(row, 0.0f);
-  }
-
-  void write_failed(std::int64_t row, RowStatus status) const {
-    for (std::int64_t k = 0; k < plan_.draws; ++k) {
-      plan_.token.set_integer(row, k, -1);
-      plan_.logprob.set(row, k, kNan);
-      plan_.raw_logprob.set(row, k, kNan);
-    }
-    plan_.lse.set(row, lse_of_failed(status));
-    plan_.entropy.set(row, kNan);
-    plan_.row_status.set_integer(row, 0, static_cast<int>(status));
   }
 
   const SamplePlan& plan_;

@@ -6,6 +6,7 @@
 #include "cpu/row.hpp"
 #include "cpu/tile_cdf.hpp"
 #include "cpu/visit.hpp"
+#include "ops/merge_row.hpp"
 
 namespace logsum::cpu {
 namespace {
@@ -32,82 +33,23 @@ TileRecord canonical(const TileRecord& record) {
   return result;
 }
 
-class Merger {
- public:
-  explicit Merger(const MergePlan& plan) : plan_(plan) {}
-
-  void row(std::int64_t row) const {
-    const auto tiles = static_cast<std::size_t>(plan_.tiles);
-    std::vector<TileRecord> records;
-    records.reserve(tiles);
-    for (const StructRows<TileRecord>& shard : plan_.shards)
-      records.insert(records.end(), shard.row(row), shard.row(row) + shard.count);
-    const RowMeasure measure = join(records.data(), plan_.tiles, plan_.columns);
-
-    const float t = plan_.temperature(row);
-    const bool greedy = t == 0.0f;
-    RowStatus status = status_of(measure);
-    if (!(greedy || is_valid_temperature(t)) || !plan_.uniforms.hold(row, plan_.choices.count))
-      status = RowStatus::bad_parameter;
-    const bool ok = status == RowStatus::ok;
-
-    const Temperature temperature(ok && !greedy ? t : 1.0f);
-    const RowNorm norm = ok ? RowNorm(measure, temperature) : RowNorm();
-    const float lse = greedy ? measure.max : row_lse(measure, norm, temperature);
-    plan_.lse.set(row, ok ? lse : lse_of_failed(status));
-    write_score(row, ok, norm, status);
-    plan_.entropy.set(row, ok ? (greedy ? 0.0f : row_entropy(measure, norm, temperature)) : kNan);
-    plan_.max.set(row, ok ? measure.max : kNan);
-    const std::int64_t in_tile =
-        ok ? records[static_cast<std::size_t>(measure.max_tile)].argmax : -1;
-    plan_.argmax.set_integer(row, 0, ok ? measure.max_tile * kTile + in_tile : -1);
-    plan_.row_status.set_integer(row, 0, static_cast<int>(status));
-
-    if (plan_.choices.count == 0) return;
-    std::vector<std::uint64_t> above(tiles);
-    const TileChooser chooser(records.data(), plan_.tiles, measure, above.data());
-    for (std::int64_t k = 0; k < plan_.choices.count; ++k) {
-      DrawChoice choice;
-      choice.half_max = norm.half_max;
-      choice.two_over_t = norm.two_over_t;
-      choice.log_ratio = norm.log_ratio;
-      if (ok && greedy) {
-        choice.tile = measure.max_tile;
-        choice.share = -1;
-        choice.column = static_cast<std::int32_t>(in_tile);
-      } else if (ok) {
-        std::uint64_t bits = 0;
-        plan_.uniforms.bits(row, k, bits);
-        const TileChooser::Choice chosen = chooser.choose(bits);
-        choice.tile = chosen.tile;
-        choice.share = chosen.share;
-      }
-      plan_.choices.row(row)[k] = choice;
-    }
-  }
-
- private:
-  // May turn `status` into the target's.
-  void write_score(std::int64_t row, bool ok, const RowNorm& norm, RowStatus& status) const {
-    if (!plan_.targets) return;
-    const std::int64_t target = plan_.targets.integer(row);
-    float logprob = kNan;
-    if (target == plan_.ignore_index) {
-      logprob = 0;
-      status = RowStatus::ignored;
-    } else if (target < 0 || target >= plan_.columns) {
-      if (ok) status = RowStatus::bad_target;
-    } else if (ok) {
-      float z = kNegInf;
-      for (const ElementsView& logits : plan_.target_logits)
-        z = std::max(z, static_cast<float>(logits.real(row)));
-      logprob = norm.logprob(z);
-    }
-    plan_.logprobs.set(row, logprob);
-  }
-
-  const MergePlan& plan_;
-};
+void merge_one(const MergePlan& plan, std::int64_t row) {
+  std::vector<TileRecord> all;
+  all.reserve(static_cast<std::size_t>(plan.tiles));
+  for (const StructRows<TileRecord>& shard : plan.shards)
+    all.insert(all.end(), shard.row(row), shard.row(row) + shard.count);
+  const RecordArray records{all.data()};
+  const auto target_logit = [&] {
+    float z = kNegInf;
+    for (const ElementsView& logits : plan.target_logits)
+      z = std::max(z, static_cast<float>(logits.real(row)));
+    return z;
+  };
+  std::vector<std::uint64_t> above(all.size());
+  merge_row(plan, row, records, target_logit, [&](const RowMeasure& measure) {
+    return TileChooser(records, plan.tiles, measure, above.data());
+  });
+}
 
 // Choices are bytes from elsewhere: one that doesn't fit this row and temperature draws nothing.
 void draw_row(const DrawPlan& plan, const Kernels& kernels, std::int64_t row,
@@ -171,9 +113,8 @@ Status measure(const MeasurePlan& plan, const Context& context) {
 }
 
 Status merge(const MergePlan& plan, const Context& context) {
-  const Merger merger(plan);
   return parallel_rows(context, plan.rows,
-                       [&](std::int64_t row, TileScratch&) { merger.row(row); });
+                       [&](std::int64_t row, TileScratch&) { merge_one(plan, row); });
 }
 
 Status draw(const DrawPlan& plan, const Context& context) {

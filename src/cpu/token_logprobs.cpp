@@ -13,24 +13,6 @@
 namespace logsum::cpu {
 namespace {
 
-bool is_valid_target(const TokenLogprobsPlan& plan, std::int64_t target) {
-  return target >= 0 && target < plan.logits.columns;
-}
-
-// The row's status from the row's own trouble and its targets'.
-RowStatus status_with_targets(const TokenLogprobsPlan& plan, std::int64_t row, RowStatus status) {
-  bool all_ignored = plan.targets_per_row > 0;
-  bool any_bad = false;
-  for (std::int64_t k = 0; k < plan.targets_per_row; ++k) {
-    const std::int64_t target = plan.targets.integer(row, k);
-    if (target == plan.ignore_index) continue;
-    all_ignored = false;
-    any_bad |= !is_valid_target(plan, target);
-  }
-  if (all_ignored) return RowStatus::ignored;
-  return status == RowStatus::ok && any_bad ? RowStatus::bad_target : status;
-}
-
 class Scorer {
  public:
   Scorer(const TokenLogprobsPlan& plan, const Kernels& kernels, TileRecord* records)
@@ -50,19 +32,19 @@ class Scorer {
 
   void finish(std::int64_t row, TileScratch& scratch) const {
     const float t = plan_.temperature(row);
-    if (!is_valid_temperature(t)) return write_failed(row, RowStatus::bad_parameter);
+    if (!is_valid_temperature(t)) return plan_.write_failed(row, RowStatus::bad_parameter);
     const Row logits(kernels_, plan_.logits, row);
     const TileRecord* records = records_ + row * tiles_;
     RowStatus status;
     const RowMeasure measure = logits.join_records(records, status);
-    if (status != RowStatus::ok) return write_failed(row, status);
+    if (status != RowStatus::ok) return plan_.write_failed(row, status);
 
     const Temperature temperature(t);
     const RowNorm norm(measure, temperature);
     for (std::int64_t k = 0; k < plan_.targets_per_row; ++k) {
       const std::int64_t target = plan_.targets.integer(row, k);
-      if (target == plan_.ignore_index || !is_valid_target(plan_, target)) {
-        write_unscored(row, k, target);
+      if (!plan_.is_scored(target)) {
+        plan_.write_unscored(row, k, target);
         continue;
       }
       const float z = logits.value(target);
@@ -75,30 +57,10 @@ class Scorer {
     if (plan_.top_n > 0)
       write_top(logits, records, plan_.top_n, norm, row, plan_.top_ids, plan_.top_logprobs,
                 scratch);
-    plan_.row_status.set_integer(row, 0,
-                                 static_cast<int>(status_with_targets(plan_, row, RowStatus::ok)));
+    plan_.write_status(row, RowStatus::ok);
   }
 
  private:
-  // An ignored target is 0 whatever the row holds; any other that can't be scored is NaN.
-  void write_unscored(std::int64_t row, std::int64_t k, std::int64_t target) const {
-    plan_.logprobs.set(row, k, target == plan_.ignore_index ? 0.0f : kNan);
-    plan_.rank.set_integer(row, k, 0);
-  }
-
-  void write_failed(std::int64_t row, RowStatus status) const {
-    for (std::int64_t k = 0; k < plan_.targets_per_row; ++k)
-      write_unscored(row, k, plan_.targets.integer(row, k));
-    plan_.lse.set(row, lse_of_failed(status));
-    plan_.entropy.set(row, kNan);
-    plan_.argmax.set_integer(row, 0, -1);
-    for (std::int64_t k = 0; k < plan_.top_n; ++k) {
-      plan_.top_ids.set_integer(row, k, -1);
-      plan_.top_logprobs.set(row, k, kNan);
-    }
-    plan_.row_status.set_integer(row, 0, static_cast<int>(status_with_targets(plan_, row, status)));
-  }
-
   const TokenLogprobsPlan& plan_;
   const Kernels& kernels_;
   TileRecord* records_;

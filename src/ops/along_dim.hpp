@@ -51,15 +51,30 @@ inline Tensor unless_same(const Tensor& input, const Tensor& output) noexcept {
   return same_view(input, output) ? Tensor() : input;
 }
 
+// bytes(rows, leading, columns) of the rows along `dim`; 0 for a dim that would be refused.
+template <class Bytes>
+std::size_t bytes_along_dim(const Tensor& tensor, std::int64_t dim, const Bytes& bytes) noexcept {
+  if (tensor.rank < 1 || tensor.rank > kMaxRank || dim < -tensor.rank || dim >= tensor.rank)
+    return 0;
+  const int axis = axis_of(dim, tensor.rank);
+  return bytes(without_dim(tensor, axis), tensor.rank - 1, tensor.shape[axis]);
+}
+
 // Workspace for a T per tile of each row along `dim`, and `per_row` bytes more for each row.
 template <class T>
 std::size_t rows_workspace_bytes(const Tensor& tensor, std::int64_t dim,
                                  std::size_t per_row = 0) noexcept {
-  if (tensor.rank < 1 || tensor.rank > kMaxRank || dim < -tensor.rank || dim >= tensor.rank)
-    return 0;
-  const int axis = axis_of(dim, tensor.rank);
-  return workspace_bytes<T>(without_dim(tensor, axis), tensor.rank - 1, tensor.shape[axis],
-                            per_row);
+  return bytes_along_dim(tensor, dim, [&](const Tensor& rows, int leading, std::int64_t columns) {
+    return workspace_bytes<T>(rows, leading, columns, per_row);
+  });
+}
+
+// The same of a row visit on a GPU, with a record per tile.
+inline std::size_t rows_span_workspace_bytes(const Tensor& tensor, std::int64_t dim,
+                                             std::size_t per_row = 0) noexcept {
+  return bytes_along_dim(tensor, dim, [&](const Tensor& rows, int leading, std::int64_t columns) {
+    return span_workspace_bytes(rows, leading, columns, 1, per_row);
+  });
 }
 
 // Workspace for the rows along `dim` that have to be staged: none where V is contiguous.

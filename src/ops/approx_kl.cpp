@@ -12,7 +12,7 @@ namespace logsum {
 namespace {
 
 Status make_plan(const ApproxKlArgs& args, ApproxKlPlan& plan) noexcept {
-  const Checker check("approx_kl");
+  const Checker check("approx_kl", args.per_token_logps.device);
   const Argument logps{"per_token_logps", args.per_token_logps};
   const auto tokens = [&](const Argument& argument, std::initializer_list<DType> dtypes,
                           bool required, bool output, ElementsView& view) {
@@ -63,7 +63,8 @@ Status approx_kl(const ApproxKlArgs& args, const Context& context) noexcept {
   ApproxKlPlan plan;
   LOGSUM_RETURN_IF_ERROR(make_plan(args, plan));
   LOGSUM_RETURN_IF_ERROR(check_workspace("approx_kl", context, approx_kl_workspace_size(args)));
-  return dispatch("approx_kl", &BackendTable::approx_kl, plan, context);
+  return dispatch("approx_kl", &BackendTable::approx_kl, plan, args.per_token_logps.device,
+                  context);
 }
 
 std::size_t approx_kl_workspace_size(const ApproxKlArgs& args) noexcept {
@@ -75,7 +76,9 @@ std::size_t approx_kl_workspace_size(const ApproxKlArgs& args) noexcept {
       return 0;
     else if (__builtin_mul_overflow(tokens, t.shape[i], &tokens))
       return kMostWorkspace;
-  return std::min(kMostWorkspace, static_cast<std::size_t>(kl_runs(tokens)) * sizeof(KlSums));
+  const std::size_t counters = t.device.type == DeviceType::cuda ? kSpanCounterBytes : 0;
+  return std::min(kMostWorkspace,
+                  counters + static_cast<std::size_t>(kl_runs(tokens)) * sizeof(KlSums));
 }
 
 }  // namespace logsum

@@ -6,26 +6,47 @@
 
 namespace logsum {
 
+// The sums of a run of tokens.
+struct KlSums {
+  double k1 = 0, k2 = 0, k3 = 0;
+  std::int64_t count = 0, overflow_count = 0;
+
+  LOGSUM_HOST_DEVICE void add(const KlSums& other) {
+    k1 += other.k1;
+    k2 += other.k2;
+    k3 += other.k3;
+    count += other.count;
+    overflow_count += other.overflow_count;
+  }
+};
+
 struct ApproxKlPlan {
   std::int64_t tokens = 0;
   ElementsView logps, ref_logps, mask;                            // [tokens]
   ElementsView k1, k2, k3;                                        // [tokens]
   ElementsView mean_k1, mean_k2, mean_k3, count, overflow_count;  // [1]
 
-  bool counts(std::int64_t token) const {
+  LOGSUM_HOST_DEVICE bool counts(std::int64_t token) const {
     return !mask || *reinterpret_cast<const std::uint8_t*>(mask.at(token)) != 0;
   }
-};
 
-// The sums of a run of tokens.
-struct KlSums {
-  double k1 = 0, k2 = 0, k3 = 0;
-  std::int64_t count = 0, overflow_count = 0;
+  LOGSUM_HOST_DEVICE void write_means(const KlSums& sums) const {
+    mean_k1.set(0, mean(sums.k1, sums.count));
+    mean_k2.set(0, mean(sums.k2, sums.count));
+    mean_k3.set(0, mean(sums.k3, sums.count));
+    count.set_integer(0, 0, sums.count);
+    overflow_count.set_integer(0, 0, sums.overflow_count);
+  }
+
+ private:
+  LOGSUM_HOST_DEVICE static float mean(double sum, std::int64_t count) {
+    return count > 0 ? static_cast<float>(sum / static_cast<double>(count)) : 0.0f;
+  }
 };
 
 inline constexpr std::int64_t kKlRun = 4096;
 
-constexpr std::int64_t kl_runs(std::int64_t tokens) {
+LOGSUM_HOST_DEVICE constexpr std::int64_t kl_runs(std::int64_t tokens) {
   return tokens / kKlRun + (tokens % kKlRun != 0);
 }
 

@@ -9,7 +9,7 @@ namespace logsum {
 namespace {
 
 Status make_plan(const DrawArgs& args, DrawPlan& plan) noexcept {
-  const Checker check("draw");
+  const Checker check("draw", args.logits.device);
   const Argument logits{"logits", args.logits};
   LOGSUM_RETURN_IF_ERROR(check.logits(logits, args.vocab_size, plan.logits));
   LOGSUM_RETURN_IF_ERROR(check_vocab_start(check, args.vocab_start));
@@ -44,7 +44,7 @@ Status draw(const DrawArgs& args, const Context& context) noexcept {
   DrawPlan plan;
   LOGSUM_RETURN_IF_ERROR(make_plan(args, plan));
   if (plan.logits.rows == 0) return {};
-  return dispatch("draw", &BackendTable::draw, plan, context);
+  return dispatch("draw", &BackendTable::draw, plan, args.logits.device, context);
 }
 
 }  // namespace logsum

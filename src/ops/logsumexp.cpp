@@ -11,7 +11,7 @@ namespace logsum {
 namespace {
 
 Status make_plan(const LogsumexpArgs& args, LogsumexpPlan& plan) noexcept {
-  const Checker check("logsumexp");
+  const Checker check("logsumexp", args.logits.device);
   const Argument logits{"logits", args.logits};
   LOGSUM_RETURN_IF_ERROR(check.rows(logits, args.dim, plan.logits));
   const RowsArgument rows(logits, args.dim);
@@ -28,7 +28,7 @@ Status make_plan(const LogsumexpArgs& args, LogsumexpPlan& plan) noexcept {
 }
 
 Status make_plan(const LogsumexpBackwardArgs& args, LogsumexpBackwardPlan& plan) noexcept {
-  const Checker check("logsumexp_backward");
+  const Checker check("logsumexp_backward", args.logits.device);
   const Argument logits{"logits", args.logits};
   const Argument grad_logits{"grad_logits", args.grad_logits};
   LOGSUM_RETURN_IF_ERROR(check.rows(logits, args.dim, plan.logits));
@@ -56,7 +56,7 @@ Status logsumexp(const LogsumexpArgs& args, const Context& context) noexcept {
   LOGSUM_RETURN_IF_ERROR(make_plan(args, plan));
   LOGSUM_RETURN_IF_ERROR(check_workspace("logsumexp", context, logsumexp_workspace_size(args)));
   if (plan.logits.rows == 0) return {};
-  return dispatch("logsumexp", &BackendTable::logsumexp, plan, context);
+  return dispatch("logsumexp", &BackendTable::logsumexp, plan, args.logits.device, context);
 }
 
 Status logsumexp_backward(const LogsumexpBackwardArgs& args, const Context& context) noexcept {
@@ -65,15 +65,19 @@ Status logsumexp_backward(const LogsumexpBackwardArgs& args, const Context& cont
   LOGSUM_RETURN_IF_ERROR(
       check_workspace("logsumexp_backward", context, logsumexp_backward_workspace_size(args)));
   if (plan.logits.rows == 0) return {};
-  return dispatch("logsumexp_backward", &BackendTable::logsumexp_backward, plan, context);
+  return dispatch("logsumexp_backward", &BackendTable::logsumexp_backward, plan, args.logits.device,
+                  context);
 }
 
 std::size_t logsumexp_workspace_size(const LogsumexpArgs& args) noexcept {
+  if (args.logits.device.type == DeviceType::cuda)
+    return rows_span_workspace_bytes(args.logits, args.dim);
   return rows_workspace_bytes<TileRecord>(args.logits, args.dim) +
          staging_bytes({args.logits}, args.dim);
 }
 
 std::size_t logsumexp_backward_workspace_size(const LogsumexpBackwardArgs& args) noexcept {
+  if (args.logits.device.type == DeviceType::cuda) return 0;
   return staging_bytes({args.logits, args.grad_logits}, args.dim);
 }
 

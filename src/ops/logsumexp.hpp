@@ -23,7 +23,7 @@ struct LogsumexpBackwardPlan {
   enum class Row { computed, zero, nan };
 
   // What becomes of a row before its logits are read.
-  Row row(std::int64_t row) const {
+  LOGSUM_HOST_DEVICE Row row(std::int64_t row) const {
     const double normaliser = lse.real(row);
     if (!is_valid_temperature(temperature(row)) || !std::isfinite(grad_output.real(row)))
       return Row::nan;

@@ -9,7 +9,7 @@ namespace logsum {
 namespace {
 
 Status make_plan(const MeasureArgs& args, MeasurePlan& plan) noexcept {
-  const Checker check("measure");
+  const Checker check("measure", args.logits.device);
   const Argument logits{"logits", args.logits};
   LOGSUM_RETURN_IF_ERROR(check.logits(logits, args.vocab_size, plan.logits));
   LOGSUM_RETURN_IF_ERROR(check_vocab_start(check, args.vocab_start));
@@ -39,7 +39,7 @@ Status measure(const MeasureArgs& args, const Context& context) noexcept {
   MeasurePlan plan;
   LOGSUM_RETURN_IF_ERROR(make_plan(args, plan));
   if (plan.logits.rows == 0) return {};
-  return dispatch("measure", &BackendTable::measure, plan, context);
+  return dispatch("measure", &BackendTable::measure, plan, args.logits.device, context);
 }
 
 }  // namespace logsum

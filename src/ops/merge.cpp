@@ -73,7 +73,8 @@ Status check_sampling(const Checker& check, const MergeArgs& args, const Argumen
 }
 
 Status make_plan(const MergeArgs& args, MergePlan& plan) {
-  const Checker check("merge");
+  const Device device = args.shards.empty() ? Device() : args.shards[0].device;
+  const Checker check("merge", device);
   LOGSUM_RETURN_IF_ERROR(check_shards(check, args, plan));
   const Argument first{"shards[0]", args.shards[0]};
   const int leading = first.tensor.rank - 2;
@@ -111,7 +112,7 @@ Status merge(const MergeArgs& args, const Context& context) noexcept {
     MergePlan plan;
     LOGSUM_RETURN_IF_ERROR(make_plan(args, plan));
     if (plan.rows == 0) return {};
-    return dispatch("merge", &BackendTable::merge, plan, context);
+    return dispatch("merge", &BackendTable::merge, plan, args.shards[0].device, context);
   } catch (...) {
     return Status::error(StatusCode::out_of_memory, "merge: out of memory");
   }

@@ -22,7 +22,7 @@ int leading_of(const SampleArgs& args) {
 }
 
 Status make_plan(const SampleArgs& args, SamplePlan& plan) noexcept {
-  const Checker check("sample");
+  const Checker check("sample", args.logits.device);
   const Argument logits{"logits", args.logits};
   LOGSUM_RETURN_IF_ERROR(check.logits(logits, args.vocab_size, plan.logits));
   const Argument rows = rows_of(args);
@@ -83,14 +83,17 @@ Status sample(const SampleArgs& args, const Context& context) noexcept {
   LOGSUM_RETURN_IF_ERROR(make_plan(args, plan));
   LOGSUM_RETURN_IF_ERROR(check_workspace("sample", context, sample_workspace_size(args)));
   if (plan.rows == 0) return {};
-  return dispatch("sample", &BackendTable::sample, plan, context);
+  return dispatch("sample", &BackendTable::sample, plan, args.logits.device, context);
 }
 
 std::size_t sample_workspace_size(const SampleArgs& args) noexcept {
   const std::int64_t columns = columns_of(args.logits, args.vocab_size);
-  return args.draws > 1
-             ? workspace_bytes<SampleTileOfDraws>(rows_of(args).tensor, leading_of(args), columns)
-             : workspace_bytes<SampleTile>(rows_of(args).tensor, leading_of(args), columns);
+  const Tensor& rows = rows_of(args).tensor;
+  const int leading = leading_of(args);
+  if (args.logits.device.type == DeviceType::cuda)
+    return span_workspace_bytes(rows, leading, columns, 2);
+  return args.draws > 1 ? workspace_bytes<SampleTileOfDraws>(rows, leading, columns)
+                        : workspace_bytes<SampleTile>(rows, leading, columns);
 }
 
 }  // namespace logsum

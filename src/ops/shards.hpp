@@ -17,7 +17,9 @@ struct StructRows {
   RowIndex index;
   std::int64_t count = 0;
 
-  T* row(std::int64_t i) const { return reinterpret_cast<T*>(data + index.offset(i)); }
+  LOGSUM_HOST_DEVICE T* row(std::int64_t i) const {
+    return reinterpret_cast<T*>(data + index.offset(i));
+  }
 };
 
 template <class T>
@@ -48,7 +50,7 @@ Status check_structs(const Checker& check, const Argument& argument, const Argum
         alignof(T));
   if (output) LOGSUM_RETURN_IF_ERROR(check.writable(argument));
   view.data = static_cast<std::byte*>(t.data);
-  view.index = RowIndex(t, leading);
+  view.index = RowIndex(t, leading, t.dtype);
   view.count = t.dim(-2);
   return {};
 }
@@ -69,25 +71,29 @@ struct MeasurePlan {
   bool moment = true;
 
   // The column of the row's target in this shard; −1 if it is elsewhere.
-  std::int64_t target_column(std::int64_t row) const {
+  LOGSUM_HOST_DEVICE std::int64_t target_column(std::int64_t row) const {
     const std::int64_t target = targets.integer(row);
     const bool is_here = target >= vocab_start && target - vocab_start < logits.columns;
     return is_here ? target - vocab_start : -1;
   }
 };
 
-struct MergePlan {
+// merge, but for what there is one of per shard.
+struct MergeCall {
   std::int64_t rows = 0;
   std::int64_t columns = 0;
   std::int64_t tiles = 0;
-  std::vector<StructRows<TileRecord>> shards;
   ElementsView targets, logprobs;
-  std::vector<ElementsView> target_logits;
   std::int64_t ignore_index = 0;
   ElementsView lse, entropy, max, argmax, row_status;
   StructRows<DrawChoice> choices;
   Uniforms uniforms;
   PerRowView<float> temperature;
+};
+
+struct MergePlan : MergeCall {
+  std::vector<StructRows<TileRecord>> shards;
+  std::vector<ElementsView> target_logits;
 };
 
 struct DrawPlan {

@@ -11,7 +11,7 @@ namespace logsum {
 namespace {
 
 Status make_plan(const char* operation, const SoftmaxArgs& args, SoftmaxPlan& plan) noexcept {
-  const Checker check(operation);
+  const Checker check(operation, args.logits.device);
   const Argument logits{"logits", args.logits};
   const Argument output{"output", args.output};
   LOGSUM_RETURN_IF_ERROR(check.rows(logits, args.dim, plan.logits));
@@ -35,7 +35,7 @@ Status run(const char* operation,
   LOGSUM_RETURN_IF_ERROR(make_plan(operation, args, plan));
   LOGSUM_RETURN_IF_ERROR(check_workspace(operation, context, softmax_workspace_size(args)));
   if (plan.logits.rows == 0) return {};
-  return dispatch(operation, entry, plan, context);
+  return dispatch(operation, entry, plan, args.logits.device, context);
 }
 
 }  // namespace
@@ -49,6 +49,8 @@ Status log_softmax(const SoftmaxArgs& args, const Context& context) noexcept {
 }
 
 std::size_t softmax_workspace_size(const SoftmaxArgs& args) noexcept {
+  if (args.logits.device.type == DeviceType::cuda)
+    return rows_span_workspace_bytes(args.logits, args.dim, sizeof(SoftmaxRow));
   return rows_workspace_bytes<TileRecord>(args.logits, args.dim, sizeof(SoftmaxRow)) +
          staging_bytes({args.logits, args.output}, args.dim);
 }

@@ -32,7 +32,7 @@ struct SoftmaxBackwardPlan {
   enum class Row { computed, zero, nan };
 
   // What becomes of a row, as far as it is known before the row is read.
-  Row row(std::int64_t row) const {
+  LOGSUM_HOST_DEVICE Row row(std::int64_t row) const {
     if (!is_valid_temperature(temperature(row))) return Row::nan;
     if (!row_status) return Row::computed;
     switch (static_cast<RowStatus>(row_status.integer(row))) {
@@ -45,7 +45,7 @@ struct SoftmaxBackwardPlan {
   }
 
   // And once its sum is known.
-  Row row(std::int64_t row, double sum) const {
+  LOGSUM_HOST_DEVICE Row row(std::int64_t row, double sum) const {
     const Row fate = this->row(row);
     const bool is_finite = std::fabs(sum) <= static_cast<double>(std::numeric_limits<float>::max());
     return fate == Row::computed && !is_finite ? Row::nan : fate;

@@ -12,7 +12,7 @@ namespace {
 
 Status make_plan(const char* operation, const SoftmaxBackwardArgs& args,
                  SoftmaxBackwardPlan& plan) noexcept {
-  const Checker check(operation);
+  const Checker check(operation, args.grad_output.device);
   const Argument grad_output{"grad_output", args.grad_output};
   const Argument output{"output", args.output};
   const Argument grad_logits{"grad_logits", args.grad_logits};
@@ -41,7 +41,7 @@ Status run(const char* operation,
   LOGSUM_RETURN_IF_ERROR(
       check_workspace(operation, context, softmax_backward_workspace_size(args)));
   if (plan.output.rows == 0) return {};
-  return dispatch(operation, entry, plan, context);
+  return dispatch(operation, entry, plan, args.grad_output.device, context);
 }
 
 }  // namespace
@@ -55,8 +55,9 @@ Status log_softmax_backward(const SoftmaxBackwardArgs& args, const Context& cont
 }
 
 std::size_t softmax_backward_workspace_size(const SoftmaxBackwardArgs& args) noexcept {
-  return rows_workspace_bytes<double>(args.grad_output, args.dim) +
-         staging_bytes({args.grad_output, args.output, args.grad_logits}, args.dim);
+  const std::size_t sums = rows_workspace_bytes<double>(args.grad_output, args.dim);
+  if (args.grad_output.device.type == DeviceType::cuda) return launches_workspace_bytes(sums);
+  return sums + staging_bytes({args.grad_output, args.output, args.grad_logits}, args.dim);
 }
 
 }  // namespace logsum

@@ -12,7 +12,7 @@ namespace logsum {
 namespace {
 
 Status make_plan(const TokenLogprobsArgs& args, TokenLogprobsPlan& plan) noexcept {
-  const Checker check("token_logprobs");
+  const Checker check("token_logprobs", args.logits.device);
   const Argument logits{"logits", args.logits};
   LOGSUM_RETURN_IF_ERROR(check.logits(logits, args.vocab_size, plan.logits));
   const int leading = args.logits.rank - 1;
@@ -85,12 +85,16 @@ Status token_logprobs(const TokenLogprobsArgs& args, const Context& context) noe
   LOGSUM_RETURN_IF_ERROR(
       check_workspace("token_logprobs", context, token_logprobs_workspace_size(args)));
   if (plan.logits.rows == 0) return {};
-  return dispatch("token_logprobs", &BackendTable::token_logprobs, plan, context);
+  return dispatch("token_logprobs", &BackendTable::token_logprobs, plan, args.logits.device,
+                  context);
 }
 
 std::size_t token_logprobs_workspace_size(const TokenLogprobsArgs& args) noexcept {
-  return workspace_bytes<TileRecord>(args.logits, args.logits.rank - 1,
-                                     columns_of(args.logits, args.vocab_size));
+  const int leading = args.logits.rank - 1;
+  const std::int64_t columns = columns_of(args.logits, args.vocab_size);
+  if (args.logits.device.type == DeviceType::cuda)
+    return span_workspace_bytes(args.logits, leading, columns, 1);
+  return workspace_bytes<TileRecord>(args.logits, leading, columns);
 }
 
 }  // namespace logsum
