@@ -24,5 +24,8 @@ install(FILES ${PROJECT_BINARY_DIR}/logsum-config.cmake
               ${PROJECT_BINARY_DIR}/logsum-config-version.cmake
         DESTINATION ${LOGSUM_PACKAGE_DIR})
 
+if(LOGSUM_CUDA)
+  set(LOGSUM_PRIVATE_CUDA " -L${CUDAToolkit_LIBRARY_DIR} -lcudart_static -lrt -lpthread -ldl")
+endif()
 configure_file(cmake/logsum.pc.in ${PROJECT_BINARY_DIR}/logsum.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/logsum.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -14,10 +14,18 @@ target_compile_features(logsum_options INTERFACE cxx_std_20)
 target_compile_options(
   logsum_options INTERFACE
   # Contracting a·b + c where the source has two roundings would change bits from target to target.
-  -ffp-contract=off
-  $<$<BOOL:${LOGSUM_DEVELOPER_MODE}>:-Wall -Wextra -Wconversion -Wno-sign-conversion -Wshadow>
-  # GCC 12 warns of its own std::string (PR 105651).
-  $<$<AND:$<BOOL:${LOGSUM_DEVELOPER_MODE}>,$<CXX_COMPILER_ID:GNU>>:-Wno-restrict>)
+  $<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:-ffp-contract=off>
+  $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20>
+  $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false>
+  $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr>
+  $<$<COMPILE_LANGUAGE:CUDA>:--extended-lambda>)
+if(LOGSUM_DEVELOPER_MODE)
+  target_compile_options(
+    logsum_options INTERFACE
+    "$<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:-Wall;-Wextra;-Wconversion;-Wno-sign-conversion;-Wshadow>"
+    # GCC 12 warns of its own std::string (PR 105651).
+    $<$<AND:$<CXX_COMPILER_ID:GNU>,$<NOT:$<COMPILE_LANGUAGE:CUDA>>>:-Wno-restrict>)
+endif()
 
 if(LOGSUM_SANITIZE)
   add_compile_options(-fsanitize=${LOGSUM_SANITIZE} -fno-sanitize-recover=all

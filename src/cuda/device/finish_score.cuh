@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// token_logprobs, once a row's tiles are measured: log-probs of the targets, ranks, the best N, and
+// the row's own results. By one warp.
+#pragma once
+
+#include "cuda/device/measure.cuh"
+#include "cuda/device/row.cuh"
+#include "cuda/device/top.cuh"
+#include "cuda/token_logprobs_call.hpp"
+
+namespace logsum::cuda {
+
+struct ScoreRow {
+  Place kept[TokenLogprobsCall::kKept];
+  float temperature;
+
+  __device__ __forceinline__ void prepare_places(const TokenLogprobsCall& call, std::int64_t row) {
+    const int lane = warp_lane();
+    if (lane < TokenLogprobsCall::kKept) kept[lane] = call.views.place(lane, row);
+  }
+  __device__ __forceinline__ void prepare(const TokenLogprobsCall& call, std::int64_t row) {
+    if (warp_lane() == 0) temperature = call.temperature(row);
+  }
+
+  // Of its targets, and what that makes of the row's status.
+  struct Targets {
+    bool all_ignored = true, any_bad = false;
+
+    __device__ RowStatus status(RowStatus row) const {
+      if (all_ignored) return RowStatus::ignored;
+      return row == RowStatus::ok && any_bad ? RowStatus::bad_target : row;
+    }
+  };
+};
+
+// Log-probs of a row's targets, where the row has any.
+template <DType kDType>
+__device__ __forceinline__ ScoreRow::Targets write_targets(
+    const TokenLogprobsCall& call, const ScoreRow& shared, const WarpRow<kDType>& logits, bool ok,
+    const RowNorm& norm, std::int64_t first_target, float first_logit) {
+  ScoreRow::Targets targets;
+  for (std::int64_t k = warp_lane(); k < call.targets_per_row; k += kWarp) {
+    const bool is_first = k < kWarp;
+    const std::int64_t target =
+        is_first ? first_target : shared.kept[TokenLogprobsCall::kTargets].integer(k);
+    const bool is_scored = call.is_scored(target), is_ignored = target == call.ignore_index;
+    targets.all_ignored &= is_ignored;
+    targets.any_bad |= !is_scored && !is_ignored;
+    float logprob = is_ignored ? 0.0f : kNan;
+    if (ok && is_scored) logprob = norm.logprob(is_first ? first_logit : logits.value(target));
+    shared.kept[TokenLogprobsCall::kLogprobs].set(k, logprob);
+    shared.kept[TokenLogprobsCall::kRank].set_integer(k, 0);
+  }
+  targets.all_ignored = __all_sync(~0u, targets.all_ignored) && call.targets_per_row > 0;
+  targets.any_bad = __any_sync(~0u, targets.any_bad);
+  return targets;
+}
+
+template <DType kDType>
+__device__ __noinline__ void write_ranks(const TokenLogprobsCall& call, const ScoreRow& shared,
+                                         WarpRow<kDType> logits, const TileRecord* records) {
+  for (std::int64_t k = 0; k < call.targets_per_row; ++k) {
+    const std::int64_t target = shared.kept[TokenLogprobsCall::kTargets].integer(k);
+    if (!call.is_scored(target)) continue;
+    const std::int64_t above = count_greater(logits, records, logits.value(target));
+    __syncwarp();  // the 0 is written
+    if (warp_lane() == 0) shared.kept[TokenLogprobsCall::kRank].set_integer(k, 1 + above);
+  }
+}
+
+// Not inlined: the loop around it must stay small.
+template <class Kind>
+__device__ __noinline__ void finish_score(const TokenLogprobsCall& call, std::int64_t row,
+                                          const TileRecord* records, const ScoreRow& shared) {
+  using View = TokenLogprobsCall::View;
+  const WarpRow<Kind::kDType> logits(call.logits, row);
+  // Asked for before the records are joined, so that it arrives meanwhile.
+  const std::int64_t first_target = warp_lane() < call.targets_per_row
+                                        ? shared.kept[View::kTargets].integer(warp_lane())
+                                        : call.ignore_index;
+  const float first_logit = call.is_scored(first_target) ? logits.value(first_target) : 0.0f;
+  const float t = shared.temperature;
+  RowStatus status;
+  const RowMeasure measure = join_records<Kind::kMoment>(logits, records, status);
+  if (!is_valid_temperature(t)) status = RowStatus::bad_parameter;
+
+  const bool ok = status == RowStatus::ok;
+  float lse = lse_of_failed(status), entropy = kNan;
+  std::int64_t argmax = -1;
+  RowNorm norm;
+  if (ok) {
+    const Temperature temperature(t);
+    norm = RowNorm(measure, temperature, Kind::Exp::weight_of_max(measure, temperature));
+    lse = row_lse(measure, norm, temperature);
+    if (Kind::kMoment) entropy = row_entropy(measure, norm, temperature);
+    if (shared.kept[View::kArgmax]) argmax = logits.argmax(measure, records);
+  }
+  const ScoreRow::Targets targets =
+      write_targets(call, shared, logits, ok, norm, first_target, first_logit);
+  if (ok && shared.kept[View::kRank]) write_ranks(call, shared, logits, records);
+  if (call.top_n > 0)
+    write_top(logits, records, call.top_n, ok, norm, call.views.place(View::kTopIds, row),
+              call.views.place(View::kTopLogprobs, row));
+  if (warp_lane() != 0) return;
+  shared.kept[View::kLse].set(0, lse);
+  shared.kept[View::kEntropy].set(0, entropy);
+  shared.kept[View::kArgmax].set_integer(0, argmax);
+  shared.kept[View::kRowStatus].set_integer(0, static_cast<int>(targets.status(status)));
+}
+
+}  // namespace logsum::cuda

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// All inline PTX, and what an older GPU does instead.
+#pragma once
+
+#include <cstdint>
+
+namespace logsum::cuda {
+
+__device__ __forceinline__ unsigned shared_address(const void* p) {
+  return static_cast<unsigned>(__cvta_generic_to_shared(p));
+}
+
+// 16 bytes that are read once: not kept in L1; 256 bytes of them are fetched into L2.
+__device__ __forceinline__ uint4 load_once(const void* p) {
+  uint4 v;
+#if __CUDA_ARCH__ >= 800
+  asm volatile("ld.global.nc.L1::no_allocate.L2::256B.v4.b32 {%0,%1,%2,%3},[%4];"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+               : "l"(p));
+#else
+  asm volatile("ld.global.nc.L1::no_allocate.v4.b32 {%0,%1,%2,%3},[%4];"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+               : "l"(p));
+#endif
+  return v;
+}
+
+// 2^x within 2 ulp; subnormal results are 0.
+__device__ __forceinline__ float exp2_approximate(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0,%1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+// The larger of two; the canonical NaN (0x7fffffff) if either is NaN.
+__device__ __forceinline__ float max_or_nan(float a, float b) {
+#if __CUDA_ARCH__ >= 800
+  float r;
+  asm("max.NaN.f32 %0,%1,%2;" : "=f"(r) : "f"(a), "f"(b));
+  return r;
+#else
+  return a != a || b != b ? __int_as_float(0x7fffffff) : fmaxf(a, b);
+#endif
+}
+
+// The same of two pairs of bf16.
+__device__ __forceinline__ std::uint32_t max_or_nan_bf16x2(std::uint32_t a, std::uint32_t b) {
+#if __CUDA_ARCH__ >= 800
+  std::uint32_t r;
+  asm("max.NaN.bf16x2 %0,%1,%2;" : "=r"(r) : "r"(a), "r"(b));
+  return r;
+#else
+  const auto half = [](float x) { return __float_as_uint(x) >> 16; };
+  const float low = max_or_nan(__uint_as_float(a << 16), __uint_as_float(b << 16));
+  const float high = max_or_nan(__uint_as_float(a & 0xffff0000u), __uint_as_float(b & 0xffff0000u));
+  return half(high) << 16 | half(low);
+#endif
+}
+
+__device__ __forceinline__ std::uint32_t min_or_nan_bf16x2(std::uint32_t a, std::uint32_t b) {
+#if __CUDA_ARCH__ >= 800
+  std::uint32_t r;
+  asm("min.NaN.bf16x2 %0,%1,%2;" : "=r"(r) : "r"(a), "r"(b));
+  return r;
+#else
+  return max_or_nan_bf16x2(a ^ 0x80008000u, b ^ 0x80008000u) ^ 0x80008000u;
+#endif
+}
+
+// The largest of a warp's integers.
+__device__ __forceinline__ int warp_max(int x) {
+#if __CUDA_ARCH__ >= 800
+  return __reduce_max_sync(~0u, x);
+#else
+  for (int offset = 16; offset > 0; offset /= 2) x = max(x, __shfl_xor_sync(~0u, x, offset));
+  return x;
+#endif
+}
+
+// The sum of a warp's integers, mod 2^64.
+__device__ __forceinline__ std::uint64_t warp_sum(std::uint64_t x) {
+#if __CUDA_ARCH__ >= 800  // three limbs, each with room for 32 of them
+  const unsigned low = __reduce_add_sync(~0u, static_cast<unsigned>(x) & 0x1fffffu);
+  const unsigned middle = __reduce_add_sync(~0u, static_cast<unsigned>(x >> 21) & 0x1fffffu);
+  const unsigned high = __reduce_add_sync(~0u, static_cast<unsigned>(x >> 42));
+  return low + (static_cast<std::uint64_t>(middle) << 21) +
+         (static_cast<std::uint64_t>(high) << 42);
+#else
+  for (int offset = 16; offset > 0; offset /= 2) x += __shfl_xor_sync(~0u, x, offset);
+  return x;
+#endif
+}
+
+__device__ __forceinline__ int warp_min(int x) { return -1 - warp_max(-1 - x); }
+
+// A number drawn from a counter in shared memory. Not atomicAdd, which the compiler wraps in code
+// that lets a warp's threads share one, and waits for it at once.
+__device__ __forceinline__ unsigned take_ticket(unsigned* counter) {
+  unsigned ticket;
+  asm volatile("atom.shared.add.u32 %0, [%1], 1;"
+               : "=r"(ticket)
+               : "r"(shared_address(counter))
+               : "memory");
+  return ticket;
+}
+
+// Starts early where the kernel before allows it (programmatic dependent launch): all that touches
+// memory waits for that kernel's end; the next may start its own preamble.
+__device__ __forceinline__ void wait_for_kernel_before() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+__device__ __forceinline__ void let_next_kernel_start() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+// Clusters, and bulk copies into shared memory that end at a barrier there: from sm_90 on. Before,
+// clusters have one CTA and copies are plain loads.
+#if __CUDA_ARCH__ >= 900
+inline constexpr bool kHasBulkCopies = true;
+#else
+inline constexpr bool kHasBulkCopies = false;
+#endif
+
+// Warps of all CTAs of the cluster have begun (relaxed), or have written what the others read.
+__device__ __forceinline__ void cluster_arrive_relaxed() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
+#endif
+}
+__device__ __forceinline__ void cluster_arrive() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+#endif
+}
+__device__ __forceinline__ void cluster_wait() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+#endif
+}
+
+// Into the shared memory of the cluster's first CTA, at the address that `p` has in this one.
+__device__ __forceinline__ void store_in_first_block(unsigned long long* p, unsigned long long x) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile(
+      "{ .reg .b32 remote; mapa.shared::cluster.u32 remote, %0, 0;"
+      " st.shared::cluster.b64 [remote], %1; }" ::"r"(shared_address(p)),
+      "l"(x)
+      : "memory");
+#else
+  *p = x;
+#endif
+}
+
+// A barrier in shared memory that bytes arrive at.
+class ByteBarrier {
+ public:
+  // By one thread; then fence_barriers, once.
+  __device__ __forceinline__ void begin() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("mbarrier.init.shared.b64 [%0], 1;" ::"r"(shared_address(&state_)) : "memory");
+#endif
+  }
+  __device__ __forceinline__ static void fence_barriers() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+#endif
+  }
+
+  // Copies `bytes`, a multiple of 16, between addresses that are. By one thread.
+  __device__ __forceinline__ void copy(void* to, const void* from, unsigned bytes) {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(shared_address(&state_)),
+                 "r"(bytes)
+                 : "memory");
+    asm volatile(
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
+            "r"(shared_address(to)),
+        "l"(from), "r"(bytes), "r"(shared_address(&state_))
+        : "memory");
+#endif
+  }
+
+  // Until the copy of this phase (0, 1, 0, …) has arrived.
+  __device__ __forceinline__ void wait(unsigned phase) {
+#if __CUDA_ARCH__ >= 900
+    asm volatile(
+        "{ .reg .pred done;\n"
+        "again: mbarrier.try_wait.parity.shared.b64 done, [%0], %1;\n"
+        "@!done bra again; }" ::"r"(shared_address(&state_)),
+        "r"(phase)
+        : "memory");
+#endif
+  }
+
+ private:
+  unsigned long long state_;
+};
+
+// A barrier of some of a CTA's warps, by number.
+__device__ __forceinline__ void sync_threads(int barrier, int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
+}
+
+}  // namespace logsum::cuda

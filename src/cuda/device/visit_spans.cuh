@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// The row visit where rows are many. Persistent CTAs; each takes a contiguous span of all rows'
+// tiles, its warps take tiles of the span by ticket, and the warp that brings a row's last tile
+// finishes the row. What a record holds doesn't depend on who made it, so neither do the bits.
+//
+// Records of the rows in progress stay in a ring in shared memory. Only rows that cross from one
+// CTA's span into the next go through global memory, where a fence and an atomic cost a warp more
+// than a microsecond.
+#pragma once
+
+#include "cuda/device/row.cuh"
+#include "cuda/device/tile_of_row.cuh"
+#include "cuda/visit_space.hpp"
+
+namespace logsum::cuda {
+
+// A CTA's work, in shared memory so that it takes no registers from the sums: its span, and its
+// rows in progress. Rows are counted from the first that the span touches.
+struct SpanState {
+  std::int64_t first_row;
+  unsigned first_tile;              // of the first row
+  unsigned count;                   // tiles in the span
+  unsigned next;                    // the next ticket
+  unsigned arrived[kMostRingRows];  // per slot of the ring: tiles of the row that holds it
+  unsigned holder[kMostRingRows];   // that row
+
+  __device__ void begin(const SpanSpace& space) {
+    if (threadIdx.x < space.ring_rows) {
+      arrived[threadIdx.x] = 0;
+      holder[threadIdx.x] = threadIdx.x;
+    }
+    if (threadIdx.x != 0) return;
+    const std::uint64_t total = static_cast<std::uint64_t>(space.rows) * space.tiles;
+    const std::uint64_t share = total / gridDim.x, rest = total % gridDim.x;
+    const std::uint64_t first = share * blockIdx.x + min(std::uint64_t{blockIdx.x}, rest);
+    count = static_cast<unsigned>(share + (blockIdx.x < rest));
+    first_row = static_cast<std::int64_t>(first / space.tiles);
+    first_tile = static_cast<unsigned>(first % space.tiles);
+    next = blockDim.x / kWarp;
+  }
+
+  // A row's tiles that lie in the span. No span has 2^32 tiles.
+  __device__ unsigned first_here(unsigned row) const { return row == 0 ? first_tile : 0; }
+  __device__ unsigned end_here(unsigned row, unsigned tiles) const {
+    return min(first_tile + count - row * tiles, tiles);
+  }
+};
+
+// The row, within the span, of its tile `at` (first_tile counted in). Exact below 2^32/tiles; where
+// rows are so long that spans may be longer, plainly.
+__device__ __forceinline__ unsigned row_of(const SpanSpace& space, unsigned at) {
+  if (space.inverse_tiles != 0) return __umulhi(at, space.inverse_tiles);
+  return space.tiles == 1 ? at : at / space.tiles;
+}
+
+// The CTA whose span has this tile, counted over all rows.
+__device__ __forceinline__ unsigned block_of(const SpanSpace& space, std::uint64_t tile) {
+  const std::uint64_t total = static_cast<std::uint64_t>(space.rows) * space.tiles;
+  const std::uint64_t share = total / gridDim.x, rest = total % gridDim.x;
+  const std::uint64_t longer = rest * (share + 1);  // tiles of the CTAs that have one more
+  return static_cast<unsigned>(tile < longer ? tile / (share + 1) : rest + (tile - longer) / share);
+}
+
+// A row that CTAs share, whose tiles in this CTA's span, from `begin` to `end`, are all in
+// `records`: true for the last of the CTAs, which then has all of them.
+template <int kRecords>
+__device__ __noinline__ bool collect(const SpanSpace& space, std::int64_t row, unsigned begin,
+                                     unsigned end, TileRecord* records) {
+  const unsigned first_block = block_of(space, static_cast<std::uint64_t>(row) * space.tiles);
+  TileRecord* const shared =
+      space.records + (space.slot_is_row ? row : first_block) * space.row_records;
+  if (!space.is_long) {
+#pragma unroll
+    for (int r = 0; r < kRecords; ++r)
+      for (unsigned i = begin + warp_lane(); i < end; i += kWarp)
+        store_record(shared + r * space.tiles + i, records[r * space.tiles + i]);
+  }
+  __threadfence();
+  __syncwarp();
+  unsigned before = 0;
+  if (warp_lane() == 0) {
+    unsigned* const counter = space.counters + first_block;
+    before = atomicAdd(counter, end - begin);
+    if (before + end - begin == space.tiles) *counter = 0;
+  }
+  if (__shfl_sync(~0u, before, 0) + end - begin != space.tiles) return false;
+  __threadfence();
+  if (!space.is_long)
+    for (unsigned i = warp_lane(); i < space.row_records; i += kWarp)
+      records[i] = load_record(shared + i);
+  __syncwarp();
+  return true;
+}
+
+template <class Kind>
+__device__ __forceinline__ void put_records(const SpanSpace& space, TileRecord* row, unsigned tile,
+                                            const TileRecords& records) {
+  store_record(row + tile, records.at_temperature);
+  if constexpr (Kind::kRaw) store_record(row + space.tiles + tile, records.raw);
+}
+
+// Op: what is measured and how a row is finished; see tile_of_row.cuh.
+template <class Op>
+__device__ __forceinline__ void visit_spans(const typename Op::Call& call,
+                                            const TileTemperature& scalar, const SpanSpace& space) {
+  using Kind = typename Op::Kind;
+  extern __shared__ __align__(16) unsigned char ring_bytes[];
+  __shared__ SpanState state;
+  __shared__ Shared<typename Op::Row> rows[kSpanThreads<Kind::kDType> / kWarp];
+  auto* const ring = reinterpret_cast<TileRecord*>(ring_bytes);
+  state.begin(space);
+  __syncthreads();
+  const unsigned warp = __shfl_sync(~0u, threadIdx.x / kWarp, 0);
+  const auto finish = [&](std::int64_t row, TileRecord* records) {
+    (*rows[warp]).prepare_places(call, row);
+    (*rows[warp]).prepare(call, row);
+    __syncwarp();
+    Op::finish(call, row, records, *rows[warp]);
+  };
+  unsigned at = warp;
+  while (at < state.count) {
+    unsigned ticket = 0;
+    if (warp_lane() == 0) ticket = take_ticket(&state.next);
+    const unsigned row = row_of(space, state.first_tile + at);  // within the span
+    const unsigned tile = state.first_tile + at - row * space.tiles;
+    const TileRecords records = measure_tile_of_row<Op>(call, scalar, state.first_row + row, tile);
+
+    const unsigned slot = row & (space.ring_rows - 1);
+    TileRecord* const row_records =
+        space.is_long ? space.records + (state.first_row + row) * space.row_records
+                      : ring + slot * space.row_records;
+    const unsigned begin = state.first_here(row);
+    const unsigned end = state.end_here(row, space.tiles);
+    unsigned before = 0;
+    if (warp_lane() == 0) {
+      // Held by an earlier row until that is finished, which waits for nothing.
+      while (*const_cast<const volatile unsigned*>(&state.holder[slot]) != row) __nanosleep(32);
+      put_records<Kind>(space, row_records, tile, records);
+      __threadfence_block();
+      before = take_ticket(&state.arrived[slot]);
+    }
+    if (__shfl_sync(~0u, before, 0) + 1 == end - begin) {
+      __threadfence_block();
+      __syncwarp();
+      if (end - begin == space.tiles ||
+          collect<Kind::kRecords>(space, state.first_row + row, begin, end, row_records))
+        finish(state.first_row + row, row_records);
+      __syncwarp();
+      if (warp_lane() == 0) {
+        state.arrived[slot] = 0;
+        __threadfence_block();
+        *const_cast<volatile unsigned*>(&state.holder[slot]) = row + space.ring_rows;
+      }
+    }
+    at = __shfl_sync(~0u, ticket, 0);
+  }
+}
+
+}  // namespace logsum::cuda

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a validated call to a launch: the kernel for a dtype and an exponential, laid over the GPU
+// as schedule.hpp says.
+#pragma once
+
+#include "core/workspace.hpp"
+#include "cuda/device/kernels.cuh"
+#include "cuda/error.hpp"
+#include "cuda/launch_kernel.hpp"
+#include "cuda/schedule.hpp"
+#include "cuda/scratch.hpp"
+#include "cuda/span_space.hpp"
+#include "cuda/with_kind.hpp"
+#include "logsum/context.hpp"
+
+namespace logsum::cuda {
+
+template <class Op>
+Status launch_clusters(const typename Op::Call& call, std::int64_t rows,
+                       const ClusterSchedule& schedule, const Context& context) {
+  using Kind = typename Op::Kind;
+  const auto kernel = &clusters_kernel<Op>;
+  cudaLaunchAttribute attributes[2] = {};
+  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attributes[0].val.programmaticStreamSerializationAllowed = 1;
+  attributes[1].id = cudaLaunchAttributeClusterDimension;
+  attributes[1].val.clusterDim = {static_cast<unsigned>(schedule.blocks), 1, 1};
+  cudaLaunchConfig_t config = {};
+  config.gridDim = static_cast<unsigned>(rows * schedule.blocks);
+  config.blockDim = static_cast<unsigned>(schedule.threads());
+  config.dynamicSmemBytes = static_cast<std::size_t>(
+      dynamic_shared(schedule, Kind::kDType, static_cast<int>(sizeof(ChunkLanes<Kind>))));
+  config.stream = static_cast<cudaStream_t>(context.stream);
+  config.attrs = attributes;
+  config.numAttrs = schedule.blocks > 1 ? 2 : schedule.overlaps;
+  LOGSUM_RETURN_IF_CUDA_ERROR(cudaFuncSetAttribute(kernel,
+                                                   cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                                   static_cast<int>(config.dynamicSmemBytes)));
+  const ClusterSpace space{static_cast<int>(tile_count(call.logits.columns)), schedule.blocks};
+  LOGSUM_RETURN_IF_CUDA_ERROR(
+      cudaLaunchKernelEx(&config, kernel, call, TileTemperature(call.scalar_temperature), space));
+  return {};
+}
+
+template <class Op>
+Status launch_spans(const typename Op::Call& call, std::int64_t rows, const DeviceLimits& limits,
+                    const Context& context) {
+  using Kind = typename Op::Kind;
+  constexpr int kThreads = kSpanThreads<Kind::kDType>;
+  constexpr int kWarps = kThreads / kWarp;
+  const std::int64_t tiles = tile_count(call.logits.columns);
+  const DeviceScratch scratch(span_bytes(rows, tiles * Kind::kRecords),
+                              DeviceScratch::Counters::used, context);
+  LOGSUM_RETURN_IF_ERROR(scratch.status());
+  const SpanSpace space = span_space(scratch.at<std::byte>(0), rows, tiles, Kind::kRecords);
+  const std::int64_t wanted = (rows * tiles + kWarps - 1) / kWarps;
+  const auto grid =
+      static_cast<unsigned>(std::min<std::int64_t>({wanted, limits.processors, kMostSpans}));
+  const std::size_t ring = shared_ring_bytes(space);
+  const auto kernel = &spans_kernel<Op>;
+  LOGSUM_RETURN_IF_CUDA_ERROR(cudaFuncSetAttribute(
+      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(ring)));
+  return launch_kernel(kernel, grid, kThreads, ring, context, call,
+                       TileTemperature(call.scalar_temperature), space);
+}
+
+// A visit of `rows` output rows.
+template <class Op>
+Status launch(const typename Op::Call& call, std::int64_t rows, const Context& context) {
+  using Kind = typename Op::Kind;
+  DeviceLimits limits;
+  LOGSUM_RETURN_IF_ERROR(limits_of_device(limits));
+  if constexpr (Kind::kStrided) {
+    if (context.schedule == Schedule::clusters)
+      return Status::error(StatusCode::unsupported, "schedule: clusters want contiguous columns");
+  } else {
+    ClusterSchedule schedule;
+    const bool fits = cluster_schedule(limits, rows, tile_count(call.logits.columns), Kind::kDType,
+                                       static_cast<int>(sizeof(ChunkLanes<Kind>)), schedule);
+    if (context.schedule == Schedule::clusters && !fits)
+      return Status::error(StatusCode::unsupported,
+                           "schedule: clusters are for up to %d rows of %d tiles",
+                           limits.processors, kMostClusterTiles);
+    if (fits && context.schedule != Schedule::spans)
+      return launch_clusters<Op>(call, rows, schedule, context);
+  }
+  return launch_spans<Op>(call, rows, limits, context);
+}
+
+}  // namespace logsum::cuda

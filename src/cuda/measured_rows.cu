@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/measured_rows.hpp"
+
+#include "cuda/device/row.cuh"
+#include "cuda/launch.cuh"
+
+namespace logsum::cuda {
+namespace {
+
+struct MeasuredRow {
+  Place outputs[MeasuredRowsCall::kOutputs];
+  float temperature;
+
+  __device__ __forceinline__ void prepare_places(const MeasuredRowsCall& call, std::int64_t row) {
+    const int lane = warp_lane();
+    if (lane < MeasuredRowsCall::kOutputs) outputs[lane] = call.views.place(lane, row);
+  }
+  __device__ __forceinline__ void prepare(const MeasuredRowsCall& call, std::int64_t row) {
+    if (warp_lane() == 0) temperature = call.temperature(row);
+  }
+};
+
+// Not inlined: the loop around it must stay small.
+template <class Kind>
+__device__ __noinline__ void finish_row(const MeasuredRowsCall& call, std::int64_t row,
+                                        const TileRecord* records, const MeasuredRow& shared) {
+  using Call = MeasuredRowsCall;
+  const WarpRow<Kind::kDType, Kind::kStrided> logits(call.logits, row);
+  RowStatus status;
+  const RowMeasure measure = join_records<Kind::kMoment>(logits, records, status);
+  if (!is_valid_temperature(shared.temperature)) status = RowStatus::bad_parameter;
+  if (warp_lane() != 0) return;
+
+  float lse = lse_of_failed(status);
+  if (status == RowStatus::ok) {
+    const Temperature temperature(shared.temperature);
+    const float weight = Kind::Exp::weight_of_max(measure, temperature);
+    const RowNorm norm(measure, temperature, weight);
+    lse = row_lse(measure, norm, temperature);
+    if (call.kept == Call::Kept::norm) call.rows[row].norm = norm;
+    if (call.kept == Call::Kept::exp)
+      call.rows[row].exp = RowExp::softmax(measure, temperature, weight);
+  }
+  if (call.kept != Call::Kept::nothing) call.rows[row].status = status;
+  shared.outputs[Call::kLse].set(0, lse);
+  shared.outputs[Call::kRowStatus].set_integer(0, static_cast<int>(status));
+}
+
+template <class KindOf>
+struct MeasureRows {
+  using Call = MeasuredRowsCall;
+  using Kind = KindOf;
+  using Row = MeasuredRow;
+
+  [[maybe_unused]] static constexpr bool kAssists = false;
+
+  __device__ __forceinline__ static void finish(const Call& call, std::int64_t row,
+                                                TileRecord* records, Row& shared) {
+    finish_row<Kind>(call, row, records, shared);
+  }
+  __device__ __forceinline__ static void lead(const Call& call, std::int64_t row,
+                                              TileRecord* records, Row& shared) {
+    finish_row<Kind>(call, row, records, shared);
+  }
+};
+
+}  // namespace
+
+Status measure_rows(const MeasuredRowsCall& call, const Context& context) {
+  return with_kind(call.logits.dtype, context, [&]<DType kDType, class Exp>() {
+    if (call.logits.stride == 1)
+      return launch<MeasureRows<MeasureKind<kDType, Exp, false, false>>>(call, call.logits.rows,
+                                                                         context);
+    return launch<MeasureRows<MeasureKind<kDType, Exp, false, false, true>>>(call, call.logits.rows,
+                                                                             context);
+  });
+}
+
+}  // namespace logsum::cuda

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a launch is told beside its plan: plain numbers that host and device share.
+#pragma once
+
+#include "core/host_device.hpp"
+#include "logsum/measure.hpp"
+
+namespace logsum::cuda {
+
+inline constexpr unsigned kMostRingRows = 64;
+
+// Spans: where the records and counters are (visit_spans.cuh).
+struct SpanSpace {
+  unsigned* counters;   // one per CTA, 0 before and after every launch
+  TileRecord* records;  // of rows that CTAs share, by `slot`; of all rows where they are long
+  std::int64_t rows;
+  unsigned tiles;          // of a row
+  unsigned row_records;    // of a row: its tiles', once or twice
+  unsigned ring_rows;      // rows in progress that a CTA knows: a power of two
+  unsigned inverse_tiles;  // ⌊2^32/tiles⌋ + 1, or 0
+  bool is_long;            // rows too long to be kept in shared memory
+  bool slot_is_row;        // of `records`; else the first CTA that has tiles of the row
+};
+
+// Clusters: how a row's tiles are shared (visit_clusters.cuh).
+struct ClusterSpace {
+  int tiles;   // of a row
+  int blocks;  // CTAs that share it
+};
+
+// Rows of more tiles don't fit the table of a cluster.
+inline constexpr int kMostClusterTiles = 128;
+inline constexpr int kMostClusterGroups = 5;  // of four warps; and one warp that leads
+inline constexpr int kMostClusterThreads = 32 * (4 * kMostClusterGroups + 1);
+
+}  // namespace logsum::cuda
