@@ -27,18 +27,18 @@ Kl kl_of(std::vector<float> logps, std::vector<float> ref, std::vector<std::uint
   kl.k2.resize(logps.size(), 99);
   kl.k3.resize(logps.size(), 99);
   const Status status =
-      approx_kl({.per_token_logps = Tensor::of(logps.data(), {n}),
-                 .ref_per_token_logps = Tensor::of(ref.data(), {n}),
-                 .completion_mask = mask.empty() ? Tensor() : Tensor::of(mask.data(), {n}),
-                 .k1 = Tensor::of(kl.k1.data(), {n}),
-                 .k2 = Tensor::of(kl.k2.data(), {n}),
-                 .k3 = Tensor::of(kl.k3.data(), {n}),
-                 .mean_k1 = Tensor::of(&kl.mean_k1, {}),
-                 .mean_k2 = Tensor::of(&kl.mean_k2, {1}),
-                 .mean_k3 = Tensor::of(&kl.mean_k3, {1, 1}),
-                 .count = Tensor::of(&kl.count, {}),
-                 .overflow_count = Tensor::of(&kl.overflow_count, {})},
-                context);
+      on::approx_kl({.per_token_logps = Tensor::of(logps.data(), {n}),
+                     .ref_per_token_logps = Tensor::of(ref.data(), {n}),
+                     .completion_mask = mask.empty() ? Tensor() : Tensor::of(mask.data(), {n}),
+                     .k1 = Tensor::of(kl.k1.data(), {n}),
+                     .k2 = Tensor::of(kl.k2.data(), {n}),
+                     .k3 = Tensor::of(kl.k3.data(), {n}),
+                     .mean_k1 = Tensor::of(&kl.mean_k1, {}),
+                     .mean_k2 = Tensor::of(&kl.mean_k2, {1}),
+                     .mean_k3 = Tensor::of(&kl.mean_k3, {1, 1}),
+                     .count = Tensor::of(&kl.count, {}),
+                     .overflow_count = Tensor::of(&kl.overflow_count, {})},
+                    context);
   EXPECT_TRUE(status.ok()) << status.message();
   return kl;
 }
@@ -205,7 +205,7 @@ TEST(ApproxKl, BitsDependOnNeitherThreadsNorStrides) {
   float mean = 0;
   const std::int64_t shape[] = {2, n / 2}, strides[] = {1, 6}, back[] = {-n / 2, -1};
   const std::int64_t transposed[] = {1, 2};
-  const Status status = approx_kl(
+  const Status status = on::approx_kl(
       {.per_token_logps = Tensor::strided(wide.data(), DType::f32, shape, strides),
        .ref_per_token_logps = Tensor::strided(backwards.data() + n - 1, DType::f32, shape, back),
        .completion_mask = Tensor::contiguous(mask.data(), DType::boolean, shape),
@@ -242,12 +242,12 @@ TEST(ApproxKl, UsesTheWorkspaceItAsksFor) {
   const ApproxKlArgs args{.per_token_logps = Tensor::of(logps.data(), {3, 3000}),
                           .ref_per_token_logps = Tensor::of(ref.data(), {3, 3000}),
                           .mean_k3 = Tensor::of(&mean, {})};
-  const std::size_t size = approx_kl_workspace_size(args);
+  const std::size_t size = on::approx_kl_workspace_size(args);
   std::vector<std::uint64_t> memory(size / 8 + 1, 0x1234567890abcdef);
-  EXPECT_TRUE(approx_kl(args, {.workspace = {memory.data(), size}}).ok());
+  EXPECT_TRUE(on::approx_kl(args, {.workspace = {memory.data(), size}}).ok());
   EXPECT_EQ(memory.back(), 0x1234567890abcdef);
   EXPECT_TRUE(same_bits(mean, kl_of(logps, ref).mean_k3));
-  EXPECT_EQ(approx_kl(args, {.workspace = {memory.data(), size - 8}}).code(),
+  EXPECT_EQ(on::approx_kl(args, {.workspace = {memory.data(), size - 8}}).code(),
             StatusCode::out_of_memory);
 }
 
@@ -257,7 +257,7 @@ TEST(ApproxKl, RefusesWhatItCantDo) {
   std::vector<std::int32_t> integers(12);
   const Tensor logps = Tensor::of(a.data(), {3, 4}), ref = Tensor::of(b.data(), {3, 4});
   const auto message = [](const ApproxKlArgs& args) {
-    return std::string(approx_kl(args).message());
+    return std::string(on::approx_kl(args).message());
   };
   EXPECT_EQ(message({.ref_per_token_logps = ref}), "approx_kl: per_token_logps is missing");
   EXPECT_EQ(message({.per_token_logps = logps}), "approx_kl: ref_per_token_logps is missing");

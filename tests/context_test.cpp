@@ -17,11 +17,12 @@ namespace logsum::test {
 namespace {
 
 TEST(Context, BackendsAndTargetsAreListed) {
-  ASSERT_EQ(backends().size(), 2u);
+  ASSERT_GE(backends().size(), 2u);
   EXPECT_STREQ(backends()[0].name, "cpu");
   EXPECT_EQ(backends()[0].id, Backend::cpu);
   EXPECT_STREQ(backends()[1].name, "reference");
   EXPECT_EQ(backends()[1].id, Backend::reference);
+  for (const BackendInfo& built : backends().subspan(2)) EXPECT_EQ(built.id, Backend::cuda);
   ASSERT_EQ(simd_targets().size(), 4u);
   bool any = false;
   for (const SimdTargetInfo& target : simd_targets()) {
@@ -34,10 +35,11 @@ TEST(Context, BackendsAndTargetsAreListed) {
 }
 
 TEST(Context, WhatIsMissingIsRefusedByName) {
+  if (on::is_cuda()) GTEST_SKIP() << "SIMD targets and executors are the CPU backend's";
   float z[4] = {}, lse = 0;
   const TokenLogprobsArgs args{.logits = Tensor::of(z, {1, 4}), .lse = Tensor::of(&lse, {1})};
   const auto refused = [&](const Context& context, const std::string& phrase) {
-    expect_refused(token_logprobs(args, context), StatusCode::unsupported,
+    expect_refused(on::token_logprobs(args, context), StatusCode::unsupported,
                    {"token_logprobs: " + phrase});
   };
   refused({.backend = static_cast<Backend>(9)}, "no backend 9 in this build");
@@ -46,8 +48,17 @@ TEST(Context, WhatIsMissingIsRefusedByName) {
       refused({.simd = target.id}, "SIMD target " + std::string(target.name) + " isn't available");
   refused({.simd = static_cast<SimdTarget>(77)}, "SIMD target ? isn't available");
   BrokenExecutor broken;
-  expect_refused(token_logprobs(args, {.executor = &broken}), StatusCode::internal,
+  expect_refused(on::token_logprobs(args, {.executor = &broken}), StatusCode::internal,
                  {"the executor couldn't run all tasks"});
+}
+
+TEST(Context, UnknownChoicesAreRefused) {
+  float z[4] = {}, lse = 0;
+  const TokenLogprobsArgs args{.logits = Tensor::of(z, {1, 4}), .lse = Tensor::of(&lse, {1})};
+  expect_refused(token_logprobs(args, {.determinism = static_cast<Determinism>(2)}),
+                 StatusCode::invalid_argument, {"determinism is 2, must be per_device (0) or"});
+  expect_refused(token_logprobs(args, {.schedule = static_cast<Schedule>(7)}),
+                 StatusCode::invalid_argument, {"schedule is 7, must be automatic (0), spans (1)"});
 }
 
 // Sizes come from shapes alone: no pointer is looked at, and refused arguments need none.
@@ -121,9 +132,10 @@ TEST(Workspace, ExactSizeIsEnough) {
     const Draws draws = draws_of(batch.tensor(), {}, sample_args);
     SampleArgs sized = sample_args;
     sized.logits = batch.tensor();
-    const std::size_t score_bytes = token_logprobs_workspace_size({.logits = batch.tensor()});
-    const std::size_t sample_bytes = sample_workspace_size(sized);
-    alignas(8) std::vector<std::uint64_t> memory(sample_bytes / 8 + 16, 0xabababababababab);
+    const std::size_t score_bytes = on::token_logprobs_workspace_size({.logits = batch.tensor()});
+    const std::size_t sample_bytes = on::sample_workspace_size(sized);
+    alignas(8) std::vector<std::uint64_t> memory(std::max(score_bytes, sample_bytes) / 8 + 16,
+                                                 0xabababababababab);
     for (Executor* executor : {&inline_executor(), &default_executor()}) {
       const auto with = [&](std::size_t bytes) {
         return Context{.workspace = {memory.data(), bytes}, .executor = executor};
@@ -139,19 +151,20 @@ TEST(Workspace, ExactSizeIsEnough) {
 }
 
 TEST(Workspace, TooSmallOrMisaligned) {
+  if (on::is_cuda()) GTEST_SKIP() << "the sizes are the CPU backend's";
   float z[20] = {}, lse[2];
   std::int64_t token[2];
   alignas(64) std::byte memory[256];
   const TokenLogprobsArgs args{.logits = Tensor::of(z, {2, 10}), .lse = Tensor::of(lse, {2})};
-  expect_refused(token_logprobs(args, {.workspace = {memory, 47}}), StatusCode::out_of_memory,
+  expect_refused(on::token_logprobs(args, {.workspace = {memory, 47}}), StatusCode::out_of_memory,
                  {"token_logprobs: workspace has 47 bytes, needs 48"});
-  expect_refused(token_logprobs(args, {.workspace = {memory + 4, 200}}),
+  expect_refused(on::token_logprobs(args, {.workspace = {memory + 4, 200}}),
                  StatusCode::invalid_argument, {"workspace is at", "needs alignment to 8"});
-  EXPECT_TRUE(token_logprobs(args, {.workspace = {memory + 8, 48}}).ok());
+  EXPECT_TRUE(on::token_logprobs(args, {.workspace = {memory + 8, 48}}).ok());
   const SampleArgs draws{.logits = Tensor::of(z, {2, 10}), .token = Tensor::of(token, {2})};
-  expect_refused(sample(draws, {.workspace = {memory, 111}}), StatusCode::out_of_memory,
+  expect_refused(on::sample(draws, {.workspace = {memory, 111}}), StatusCode::out_of_memory,
                  {"sample: workspace has 111 bytes, needs 112"});
-  expect_refused(sample(draws, {.workspace = {memory + 1, 200}}), StatusCode::invalid_argument,
+  expect_refused(on::sample(draws, {.workspace = {memory + 1, 200}}), StatusCode::invalid_argument,
                  {"sample: workspace is at", "needs alignment to 8"});
 }
 
@@ -162,28 +175,29 @@ TEST(Calls, NoRows) {
   const Tensor logits = Tensor::of(none, {0, 10});
   std::uint64_t memory;
   for (const Context& context : {Context{}, kReference, Context{.workspace = {&memory, 0}}}) {
-    must(token_logprobs({.logits = logits,
-                         .targets = Tensor::of(no_integers, {0}),
-                         .logprobs = Tensor::of(none, {0}),
-                         .lse = Tensor::of(none, {0}),
-                         .top_ids = Tensor::of(no_integers, {0, 3})},
-                        context));
-    must(sample({.logits = logits, .token = Tensor::of(no_integers, {0, 2}), .draws = 2}, context));
+    must(on::token_logprobs({.logits = logits,
+                             .targets = Tensor::of(no_integers, {0}),
+                             .logprobs = Tensor::of(none, {0}),
+                             .lse = Tensor::of(none, {0}),
+                             .top_ids = Tensor::of(no_integers, {0, 3})},
+                            context));
+    must(on::sample({.logits = logits, .token = Tensor::of(no_integers, {0, 2}), .draws = 2},
+                    context));
     float z[10] = {};
-    must(sample({.logits = Tensor::of(z, {1, 10}),
-                 .indices = Tensor::of(no_integers, {0}),
-                 .token = Tensor::of(no_integers, {0})},
-                context));
+    must(on::sample({.logits = Tensor::of(z, {1, 10}),
+                     .indices = Tensor::of(no_integers, {0}),
+                     .token = Tensor::of(no_integers, {0})},
+                    context));
   }
-  expect_refused(token_logprobs({.logits = logits, .lse = Tensor::of(none, {1})}),
+  expect_refused(on::token_logprobs({.logits = logits, .lse = Tensor::of(none, {1})}),
                  StatusCode::invalid_argument, {"null pointer"});
-  expect_refused(token_logprobs({.logits = logits, .temperature = -1.0f}),
+  expect_refused(on::token_logprobs({.logits = logits, .temperature = -1.0f}),
                  StatusCode::invalid_argument, {"temperature is -1"});
 }
 
 TEST(Calls, NothingAskedForIsNothingDone) {
   float z[10] = {};
-  EXPECT_TRUE(token_logprobs({.logits = Tensor::of(z, {1, 10})}).ok());
+  EXPECT_TRUE(on::token_logprobs({.logits = Tensor::of(z, {1, 10})}).ok());
 }
 
 // One dimension: outputs have none. Eight: outputs have seven, in any memory layout.
@@ -193,14 +207,14 @@ TEST(Calls, OneDimension) {
   const std::int64_t target = 7;
   const Scores wanted = scores_of(matrix, {target});
   float logprob, lse;
-  must(token_logprobs({.logits = row,
-                       .targets = Tensor::of(&target, {}),
-                       .logprobs = Tensor::of(&logprob, {}),
-                       .lse = Tensor::of(&lse, {})}));
+  must(on::token_logprobs({.logits = row,
+                           .targets = Tensor::of(&target, {}),
+                           .logprobs = Tensor::of(&logprob, {}),
+                           .lse = Tensor::of(&lse, {})}));
   EXPECT_TRUE(same_bits(logprob, wanted.logprobs[0]) && same_bits(lse, wanted.lse[0]));
   std::int64_t token, tokens[3];
-  must(sample({.logits = row, .token = Tensor::of(&token, {}), .seed = 5}));
-  must(sample({.logits = row, .token = Tensor::of(tokens, {3}), .seed = 5, .draws = 3}));
+  must(on::sample({.logits = row, .token = Tensor::of(&token, {}), .seed = 5}));
+  must(on::sample({.logits = row, .token = Tensor::of(tokens, {3}), .seed = 5, .draws = 3}));
   EXPECT_EQ(token, draws_of(matrix, {}, {.seed = 5}).token[0]);
   EXPECT_EQ(tokens[0], token);
 }
@@ -217,8 +231,9 @@ TEST(Calls, EightDimensionsInAnyLayout) {
   const Tensor logits = Tensor::strided(z.tensor().data, DType::f16, shape, strides);
   float lse[24];
   const std::int64_t out_strides[] = {12, 0, 4, 0, 2, 0, 0};
-  must(token_logprobs({.logits = logits,
-                       .lse = Tensor::strided(lse, DType::f32, std::span(shape, 7), out_strides)}));
+  must(on::token_logprobs(
+      {.logits = logits,
+       .lse = Tensor::strided(lse, DType::f32, std::span(shape, 7), out_strides)}));
   for (std::int64_t a = 0; a < 2; ++a)
     for (std::int64_t b = 0; b < 3; ++b)
       for (std::int64_t c = 0; c < 2; ++c)

@@ -23,15 +23,15 @@ struct Drawn {
 Drawn draw_from(const Tensor& logits, std::vector<DrawChoice>& choices, const PerRow<float>& t,
                 const Context& context, std::int64_t vocab_start = 0) {
   Drawn d;
-  must(draw({.logits = logits,
-             .choices = Tensor::of(reinterpret_cast<std::uint8_t*>(choices.data()),
-                                   {1, kDraws, sizeof(DrawChoice)}),
-             .token = Tensor::of(d.token, {1, kDraws}),
-             .logprob = Tensor::of(d.logprob, {1, kDraws}),
-             .token_logit = Tensor::of(d.token_logit, {1, kDraws}),
-             .temperature = t,
-             .vocab_start = vocab_start},
-            context));
+  must(on::draw({.logits = logits,
+                 .choices = Tensor::of(reinterpret_cast<std::uint8_t*>(choices.data()),
+                                       {1, kDraws, sizeof(DrawChoice)}),
+                 .token = Tensor::of(d.token, {1, kDraws}),
+                 .logprob = Tensor::of(d.logprob, {1, kDraws}),
+                 .token_logit = Tensor::of(d.token_logit, {1, kDraws}),
+                 .temperature = t,
+                 .vocab_start = vocab_start},
+                context));
   return d;
 }
 
@@ -55,14 +55,14 @@ std::vector<DrawChoice> good_choices(const Tensor& logits, float t) {
   const std::int64_t columns = logits.dim(-1);
   const Tensor r =
       Tensor::of(reinterpret_cast<std::uint8_t*>(records.data()), {1, (columns + 4095) / 4096, 24});
-  must(measure({.logits = logits, .records = r, .temperature = t == 0 ? 1 : t}));
+  must(on::measure({.logits = logits, .records = r, .temperature = t == 0 ? 1 : t}));
   std::vector<DrawChoice> choices(kDraws);
-  must(merge({.shards = {&r, 1},
-              .vocab_size = columns,
-              .choices = Tensor::of(reinterpret_cast<std::uint8_t*>(choices.data()),
-                                    {1, kDraws, sizeof(DrawChoice)}),
-              .draws = kDraws,
-              .temperature = t}));
+  must(on::merge({.shards = {&r, 1},
+                  .vocab_size = columns,
+                  .choices = Tensor::of(reinterpret_cast<std::uint8_t*>(choices.data()),
+                                        {1, kDraws, sizeof(DrawChoice)}),
+                  .draws = kDraws,
+                  .temperature = t}));
   return choices;
 }
 
@@ -172,19 +172,19 @@ TEST(HostileShards, MergeRandomRecords) {
     std::int32_t status;
     for (const Context& context : all_contexts()) {
       const float t = i % 4 ? 1.0f : 0.0f;
-      must(merge({.shards = {&r, 1},
-                  .vocab_size = 9000,
-                  .lse = Tensor::of(&lse, {1}),
-                  .entropy = Tensor::of(&entropy, {1}),
-                  .max = Tensor::of(&max, {1}),
-                  .argmax = Tensor::of(&argmax, {1}),
-                  .row_status = Tensor::of(&status, {1}),
-                  .choices = Tensor::of(reinterpret_cast<std::uint8_t*>(choices.data()),
-                                        {1, kDraws, sizeof(DrawChoice)}),
-                  .seed = static_cast<std::uint64_t>(i),
-                  .draws = kDraws,
-                  .temperature = t},
-                 context));
+      must(on::merge({.shards = {&r, 1},
+                      .vocab_size = 9000,
+                      .lse = Tensor::of(&lse, {1}),
+                      .entropy = Tensor::of(&entropy, {1}),
+                      .max = Tensor::of(&max, {1}),
+                      .argmax = Tensor::of(&argmax, {1}),
+                      .row_status = Tensor::of(&status, {1}),
+                      .choices = Tensor::of(reinterpret_cast<std::uint8_t*>(choices.data()),
+                                            {1, kDraws, sizeof(DrawChoice)}),
+                      .seed = static_cast<std::uint64_t>(i),
+                      .draws = kDraws,
+                      .temperature = t},
+                     context));
       expect_in_row(draw_from(row.tensor(), choices, t, context), 0, 9000);
     }
     if (HasFailure()) return;
@@ -201,7 +201,7 @@ TEST(HostileShards, EveryChoiceBelongsToOneShard) {
   second.shape[1] = 9000 - 4096;
   Tensor first = row.tensor();
   first.shape[1] = 4096;
-  for (const Context& context : cpu_contexts()) {
+  for (const Context& context : fast_contexts()) {
     const Drawn a = draw_from(first, choices, 1.0f, context);
     const Drawn b = draw_from(second, choices, 1.0f, context, 4096);
     for (std::size_t k = 0; k < kDraws; ++k) {

@@ -60,9 +60,10 @@ TEST(InvarianceLayout, InALargeBatch) {
   const Scores wanted = scores_of(batch.tensor(), {});
   const std::int64_t shape[] = {kRepeats, rows, kColumns}, strides[] = {0, kColumns, 1};
   std::vector<float> lse(static_cast<std::size_t>(kRepeats * rows)), entropy(lse.size());
-  must(token_logprobs({.logits = Tensor::strided(batch.tensor().data, DType::bf16, shape, strides),
-                       .lse = Tensor::of(lse.data(), {kRepeats, rows}),
-                       .entropy = Tensor::of(entropy.data(), {kRepeats, rows})}));
+  must(on::token_logprobs(
+      {.logits = Tensor::strided(batch.tensor().data, DType::bf16, shape, strides),
+       .lse = Tensor::of(lse.data(), {kRepeats, rows}),
+       .entropy = Tensor::of(entropy.data(), {kRepeats, rows})}));
   for (std::size_t i = 0; i < lse.size(); ++i) {
     EXPECT_TRUE(same_bits(lse[i], wanted.lse[i % wanted.rows]));
     EXPECT_TRUE(same_bits(entropy[i], wanted.entropy[i % wanted.rows]));
@@ -139,7 +140,7 @@ TEST(InvarianceLayout, DtypeOfStorage) {
       for (std::int64_t i = 0; i < small.rows(); ++i)
         wide.set_row(i, small.values[static_cast<std::size_t>(i)]);
       const auto targets = spread_targets(small.rows(), columns);
-      for (const Context& context : cpu_contexts()) {
+      for (const Context& context : fast_contexts()) {
         EXPECT_TRUE(same_bits(scores_of(small.tensor(), targets, context),
                               scores_of(wide.tensor(), targets, context)));
         EXPECT_TRUE(same_bits(draws_of(small.tensor(), context, kSampling),

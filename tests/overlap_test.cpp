@@ -73,51 +73,53 @@ TEST(Overlap, EveryPairOfSamplesTensors) {
       const char* first = i < j ? out.name : other.name;
       const char* second = i < j ? other.name : out.name;
       expect_refused(
-          sample(memory.args), StatusCode::invalid_argument,
+          on::sample(memory.args), StatusCode::invalid_argument,
           {other.output ? "outputs " + std::string(first) + " and " + second + " overlap in memory"
                         : "output " + std::string(out.name) + " overlaps input " + other.name +
                               " in memory"});
       // One right behind the other.
       out.tensor->data = end;
-      EXPECT_TRUE(sample(memory.args).ok()) << sample(memory.args).message();
+      EXPECT_TRUE(on::sample(memory.args).ok()) << on::sample(memory.args).message();
     }
 }
 
 TEST(Overlap, ScoresAndShardsToo) {
   float logits[40] = {}, out[40] = {};
   std::int64_t targets[4] = {};
+  expect_refused(on::token_logprobs(
+                     {.logits = Tensor::of(logits, {4, 10}), .lse = Tensor::of(logits + 38, {4})}),
+                 StatusCode::invalid_argument, {"output lse overlaps input logits"});
   expect_refused(
-      token_logprobs({.logits = Tensor::of(logits, {4, 10}), .lse = Tensor::of(logits + 38, {4})}),
-      StatusCode::invalid_argument, {"output lse overlaps input logits"});
-  expect_refused(token_logprobs({.logits = Tensor::of(logits, {4, 10}),
-                                 .targets = Tensor::of(targets, {4}),
-                                 .logprobs = Tensor::of(reinterpret_cast<float*>(targets), {4})}),
-                 StatusCode::invalid_argument, {"output logprobs overlaps input targets"});
-  expect_refused(token_logprobs({.logits = Tensor::of(logits, {4, 10}),
-                                 .lse = Tensor::of(out, {4}),
-                                 .top_logprobs = Tensor::of(out + 3, {4, 2})}),
+      on::token_logprobs({.logits = Tensor::of(logits, {4, 10}),
+                          .targets = Tensor::of(targets, {4}),
+                          .logprobs = Tensor::of(reinterpret_cast<float*>(targets), {4})}),
+      StatusCode::invalid_argument, {"output logprobs overlaps input targets"});
+  expect_refused(on::token_logprobs({.logits = Tensor::of(logits, {4, 10}),
+                                     .lse = Tensor::of(out, {4}),
+                                     .top_logprobs = Tensor::of(out + 3, {4, 2})}),
                  StatusCode::invalid_argument, {"outputs lse and top_logprobs overlap"});
-  expect_refused(token_logprobs({.logits = Tensor::of(logits, {4, 10}),
-                                 .entropy = Tensor::of(out, {4}),
-                                 .temperature = Tensor::of(out + 3, {1})}),
+  expect_refused(on::token_logprobs({.logits = Tensor::of(logits, {4, 10}),
+                                     .entropy = Tensor::of(out, {4}),
+                                     .temperature = Tensor::of(out + 3, {1})}),
                  StatusCode::invalid_argument, {"output entropy overlaps input temperature"});
   TileRecord records[4] = {};
   auto* bytes = reinterpret_cast<std::uint8_t*>(records);
-  expect_refused(measure({.logits = Tensor::of(reinterpret_cast<float*>(records), {2, 10}),
-                          .records = Tensor::of(bytes + 72, {1, 1, 24})}),
+  expect_refused(on::measure({.logits = Tensor::of(reinterpret_cast<float*>(records), {2, 10}),
+                              .records = Tensor::of(bytes + 72, {1, 1, 24})}),
                  StatusCode::invalid_argument, {"measure: "});
-  expect_refused(measure({.logits = Tensor::of(reinterpret_cast<float*>(records), {2, 10}),
-                          .records = Tensor::of(bytes + 48, {2, 1, 24})}),
+  expect_refused(on::measure({.logits = Tensor::of(reinterpret_cast<float*>(records), {2, 10}),
+                              .records = Tensor::of(bytes + 48, {2, 1, 24})}),
                  StatusCode::invalid_argument, {"output records overlaps input logits"});
   const Tensor shard = Tensor::of(bytes, {2, 1, 24});
-  expect_refused(merge({.shards = {&shard, 1},
-                        .vocab_size = 10,
-                        .lse = Tensor::of(reinterpret_cast<float*>(bytes + 40), {2})}),
+  expect_refused(on::merge({.shards = {&shard, 1},
+                            .vocab_size = 10,
+                            .lse = Tensor::of(reinterpret_cast<float*>(bytes + 40), {2})}),
                  StatusCode::invalid_argument, {"output lse overlaps input shards"});
-  expect_refused(draw({.logits = Tensor::of(logits, {1, 10}),
-                       .choices = Tensor::of(bytes, {1, 2, 32}),
-                       .token = Tensor::of(reinterpret_cast<std::int64_t*>(bytes + 56), {1, 2})}),
-                 StatusCode::invalid_argument, {"output token overlaps input choices"});
+  expect_refused(
+      on::draw({.logits = Tensor::of(logits, {1, 10}),
+                .choices = Tensor::of(bytes, {1, 2, 32}),
+                .token = Tensor::of(reinterpret_cast<std::int64_t*>(bytes + 56), {1, 2})}),
+      StatusCode::invalid_argument, {"output token overlaps input choices"});
 }
 
 // Inputs may share memory, and a tensor without elements shares nothing.
@@ -125,15 +127,15 @@ TEST(Overlap, InputsMayShareMemory) {
   float logits[20] = {};
   std::int64_t numbers[2] = {0, 1};
   std::int64_t token[2];
-  EXPECT_TRUE(sample({.logits = Tensor::of(logits, {2, 10}),
-                      .indices = Tensor::of(numbers, {2}),
-                      .token = Tensor::of(token, {2}),
-                      .seed = Tensor::of(numbers, {2}),
-                      .offset = Tensor::of(numbers, {2})})
+  EXPECT_TRUE(on::sample({.logits = Tensor::of(logits, {2, 10}),
+                          .indices = Tensor::of(numbers, {2}),
+                          .token = Tensor::of(token, {2}),
+                          .seed = Tensor::of(numbers, {2}),
+                          .offset = Tensor::of(numbers, {2})})
                   .ok());
-  EXPECT_TRUE(token_logprobs({.logits = Tensor::of(logits, {0, 10}),
-                              .lse = Tensor::of(logits, {0}),
-                              .entropy = Tensor::of(logits, {0})})
+  EXPECT_TRUE(on::token_logprobs({.logits = Tensor::of(logits, {0, 10}),
+                                  .lse = Tensor::of(logits, {0}),
+                                  .entropy = Tensor::of(logits, {0})})
                   .ok());
 }
 
@@ -142,10 +144,10 @@ TEST(Overlap, NegativeStrides) {
   float memory[100] = {};
   const std::int64_t shape[] = {4, 10}, strides[] = {-10, 1};
   const Tensor backwards = Tensor::strided(memory + 60, DType::f32, shape, strides);
-  expect_refused(token_logprobs({.logits = backwards, .lse = Tensor::of(memory + 36, {4})}),
+  expect_refused(on::token_logprobs({.logits = backwards, .lse = Tensor::of(memory + 36, {4})}),
                  StatusCode::invalid_argument, {"output lse overlaps input logits"});
-  EXPECT_TRUE(token_logprobs({.logits = backwards, .lse = Tensor::of(memory + 26, {4})}).ok());
-  EXPECT_TRUE(token_logprobs({.logits = backwards, .lse = Tensor::of(memory + 70, {4})}).ok());
+  EXPECT_TRUE(on::token_logprobs({.logits = backwards, .lse = Tensor::of(memory + 26, {4})}).ok());
+  EXPECT_TRUE(on::token_logprobs({.logits = backwards, .lse = Tensor::of(memory + 70, {4})}).ok());
 }
 
 template <class T>
@@ -174,17 +176,17 @@ TEST(Overlap, FieldsOfRecordsWork) {
   const Draws wanted = draws_of(batch.tensor(), {}, {.seed = 9, .draws = n});
   std::vector<Small> small(static_cast<std::size_t>(rows * n));
   std::vector<Large> large(small.size(), Large{0, 77, 0, 0});
-  must(sample({.logits = batch.tensor(),
-               .token = field(&small[0].token, sizeof(Small), rows, n),
-               .logprob = field(&small[0].logprob, sizeof(Small), rows, n),
-               .seed = 9,
-               .draws = n}));
-  must(sample({.logits = batch.tensor(),
-               .token = field(&large[0].token, sizeof(Large), rows, n),
-               .logprob = field(&large[0].logprob, sizeof(Large), rows, n),
-               .raw_logprob = field(&large[0].raw_logprob, sizeof(Large), rows, n),
-               .seed = 9,
-               .draws = n}));
+  must(on::sample({.logits = batch.tensor(),
+                   .token = field(&small[0].token, sizeof(Small), rows, n),
+                   .logprob = field(&small[0].logprob, sizeof(Small), rows, n),
+                   .seed = 9,
+                   .draws = n}));
+  must(on::sample({.logits = batch.tensor(),
+                   .token = field(&large[0].token, sizeof(Large), rows, n),
+                   .logprob = field(&large[0].logprob, sizeof(Large), rows, n),
+                   .raw_logprob = field(&large[0].raw_logprob, sizeof(Large), rows, n),
+                   .seed = 9,
+                   .draws = n}));
   for (std::size_t i = 0; i < small.size(); ++i) {
     EXPECT_EQ(small[i].token, wanted.token[i]);
     EXPECT_TRUE(same_bits(small[i].logprob, wanted.logprob[i]));
@@ -200,10 +202,10 @@ TEST(Overlap, FieldsOfRecordsWork) {
     std::int32_t status;
   };
   std::vector<Request> requests(static_cast<std::size_t>(rows), Request{3, 0, 99});
-  must(token_logprobs({.logits = batch.tensor(),
-                       .targets = field(&requests[0].target, sizeof(Request), rows),
-                       .logprobs = field(&requests[0].logprob, sizeof(Request), rows),
-                       .row_status = field(&requests[0].status, sizeof(Request), rows)}));
+  must(on::token_logprobs({.logits = batch.tensor(),
+                           .targets = field(&requests[0].target, sizeof(Request), rows),
+                           .logprobs = field(&requests[0].logprob, sizeof(Request), rows),
+                           .row_status = field(&requests[0].status, sizeof(Request), rows)}));
   const Scores scores =
       scores_of(batch.tensor(), std::vector<std::int64_t>(static_cast<std::size_t>(rows), 3));
   for (std::size_t i = 0; i < requests.size(); ++i) {
@@ -220,7 +222,7 @@ TEST(Overlap, FieldsThatShareBytesDont) {
   float logits[40] = {};
   const auto refused = [&](const Tensor& token, const Tensor& logprob) {
     expect_refused(
-        sample({.logits = Tensor::of(logits, {4, 10}), .token = token, .logprob = logprob}),
+        on::sample({.logits = Tensor::of(logits, {4, 10}), .token = token, .logprob = logprob}),
         StatusCode::invalid_argument, {"outputs token and logprob overlap"});
   };
   auto* i64 = reinterpret_cast<std::int64_t*>(memory);
@@ -233,7 +235,7 @@ TEST(Overlap, FieldsThatShareBytesDont) {
   refused(field(i32 + 2, 8, 4), field(memory + 4, 16, 4));
   const auto passes = [&](const Tensor& token, const Tensor& logprob) {
     const Status status =
-        sample({.logits = Tensor::of(logits, {4, 10}), .token = token, .logprob = logprob});
+        on::sample({.logits = Tensor::of(logits, {4, 10}), .token = token, .logprob = logprob});
     EXPECT_TRUE(status.ok()) << status.message();
   };
   passes(field(i64, 16, 4), field(memory + 2, 16, 4));

@@ -47,11 +47,11 @@ TEST(MeasureParameters, TemperatureAndMoment) {
     for (const bool moment : {true, false})
       for (const bool per_row : {true, false}) {
         std::vector<TileRecord> records(6);
-        must(measure({.logits = repeated(2),
-                      .records = bytes_of(records, 2),
-                      .temperature = per_row ? PerRow<float>(Tensor::of(t, {2})) : t[1],
-                      .moment = moment},
-                     context));
+        must(on::measure({.logits = repeated(2),
+                          .records = bytes_of(records, 2),
+                          .temperature = per_row ? PerRow<float>(Tensor::of(t, {2})) : t[1],
+                          .moment = moment},
+                         context));
         for (std::int64_t i = 0; i < 6; ++i) {
           const std::int64_t begin = i % 3 * kTileColumns;
           const Truth truth(columns_of(begin, std::min(begin + kTileColumns, kColumns)),
@@ -67,8 +67,8 @@ TEST(MeasureParameters, VocabSizeAndArgmax) {
   for (const Context& context : kContexts)
     for (const std::int64_t size : {1, 4096, 5000, 8192}) {
       std::vector<TileRecord> records(static_cast<std::size_t>((size + 4095) / 4096));
-      must(measure({.logits = repeated(1), .records = bytes_of(records, 1), .vocab_size = size},
-                   context));
+      must(on::measure({.logits = repeated(1), .records = bytes_of(records, 1), .vocab_size = size},
+                       context));
       const auto last = static_cast<std::int64_t>(records.size() - 1) * kTileColumns;
       expect_record(records.back(), Truth(columns_of(last, size)));
       const auto best = std::max_element(kRow.begin(), kRow.begin() + size);
@@ -88,13 +88,13 @@ TEST(MeasureParameters, TargetsAndVocabStart) {
                                         start - 1, start + columns, -1};
         float logits[6];
         std::vector<TileRecord> records(6 * static_cast<std::size_t>((columns + 4095) / 4096));
-        must(measure({.logits = repeated(6),
-                      .records = bytes_of(records, 6),
-                      .targets = Tensor::of(targets, {6}),
-                      .target_logits = Tensor::of(logits, {6}),
-                      .vocab_start = start,
-                      .vocab_size = size},
-                     context));
+        must(on::measure({.logits = repeated(6),
+                          .records = bytes_of(records, 6),
+                          .targets = Tensor::of(targets, {6}),
+                          .target_logits = Tensor::of(logits, {6}),
+                          .vocab_start = start,
+                          .vocab_size = size},
+                         context));
         EXPECT_EQ(logits[0], kRow[0]);
         EXPECT_EQ(logits[1], kRow[1]);
         EXPECT_EQ(logits[2], kRow[static_cast<std::size_t>(columns - 1)]);
@@ -178,9 +178,9 @@ TEST(MergeParameters, ShardsVocabSizeAndTargets) {
   std::vector<float> z = gaussian(4096, 1, 1, 0);
   const Tensor first = Tensor::of(z.data(), {1, 4096});
   for (const Context& context : kContexts) {
-    must(measure({.logits = first, .records = bytes_of(low, 1), .temperature = 1.0f}, context));
+    must(on::measure({.logits = first, .records = bytes_of(low, 1), .temperature = 1.0f}, context));
     const Tensor second = Tensor::of(kRow.data(), {1, 4000});
-    must(measure({.logits = second, .records = bytes_of(high, 1)}, context));
+    must(on::measure({.logits = second, .records = bytes_of(high, 1)}, context));
     const auto top = std::max_element(kRow.begin(), kRow.begin() + 4000) - kRow.begin();
     const auto merged = [&](bool swapped, std::int64_t columns, std::int64_t target) {
       const Tensor shards[] = {bytes_of(swapped ? high : low, 1),
@@ -190,16 +190,16 @@ TEST(MergeParameters, ShardsVocabSizeAndTargets) {
                                Tensor::of(&target_logits[!swapped], {1})};
       std::int64_t argmax;
       std::int32_t status;
-      must(merge({.shards = shards,
-                  .vocab_size = columns,
-                  .targets = Tensor::of(&target, {1}),
-                  .target_logits = logits,
-                  .logprobs = Tensor::of(&logprob, {1}),
-                  .ignore_index = 17,
-                  .max = Tensor::of(&max, {1}),
-                  .argmax = Tensor::of(&argmax, {1}),
-                  .row_status = Tensor::of(&status, {1})},
-                 context));
+      must(on::merge({.shards = shards,
+                      .vocab_size = columns,
+                      .targets = Tensor::of(&target, {1}),
+                      .target_logits = logits,
+                      .logprobs = Tensor::of(&logprob, {1}),
+                      .ignore_index = 17,
+                      .max = Tensor::of(&max, {1}),
+                      .argmax = Tensor::of(&argmax, {1}),
+                      .row_status = Tensor::of(&status, {1})},
+                     context));
       EXPECT_EQ(max, kRow[static_cast<std::size_t>(top)]);
       EXPECT_EQ(argmax, swapped ? top : top + 4096);
       return std::pair(logprob, static_cast<RowStatus>(status));
@@ -226,28 +226,28 @@ TEST(DrawParameters, VocabStartVocabSizeAndTemperature) {
       const std::vector<double> cdf = cdf_of(z, t);
       std::vector<TileRecord> records(2);
       std::vector<DrawChoice> choices(6);
-      must(measure({.logits = repeated(1),
-                    .records = bytes_of(records, 1),
-                    .temperature = t,
-                    .vocab_size = 5000},
-                   context));
+      must(on::measure({.logits = repeated(1),
+                        .records = bytes_of(records, 1),
+                        .temperature = t,
+                        .vocab_size = 5000},
+                       context));
       const Tensor shard = bytes_of(records, 1);
-      must(merge({.shards = {&shard, 1},
-                  .vocab_size = 5000,
-                  .choices = bytes_of(choices, 1),
-                  .u = Tensor::of(u.data(), {1, 6}),
-                  .draws = 6,
-                  .temperature = t},
-                 context));
+      must(on::merge({.shards = {&shard, 1},
+                      .vocab_size = 5000,
+                      .choices = bytes_of(choices, 1),
+                      .u = Tensor::of(u.data(), {1, 6}),
+                      .draws = 6,
+                      .temperature = t},
+                     context));
       const auto draw_at = [&](std::int64_t start, std::int64_t size, float temperature) {
         std::vector<std::int64_t> token(6, 99);
-        must(draw({.logits = repeated(1),
-                   .choices = bytes_of(choices, 1),
-                   .token = Tensor::of(token.data(), {1, 6}),
-                   .temperature = temperature,
-                   .vocab_start = start,
-                   .vocab_size = size},
-                  context));
+        must(on::draw({.logits = repeated(1),
+                       .choices = bytes_of(choices, 1),
+                       .token = Tensor::of(token.data(), {1, 6}),
+                       .temperature = temperature,
+                       .vocab_start = start,
+                       .vocab_size = size},
+                      context));
         return token;
       };
       std::vector<std::int64_t> wanted;

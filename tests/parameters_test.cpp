@@ -105,10 +105,10 @@ TEST(ScoreParameters, Targets) {
           return Tensor::contiguous(const_cast<void*>(data), dtype, dims);
         };
         float logprobs[4];
-        must(token_logprobs({.logits = repeated(rows),
-                             .targets = is_wide ? of(wide, DType::i64) : of(narrow, DType::i32),
-                             .logprobs = of(logprobs, DType::f32)},
-                            context));
+        must(on::token_logprobs({.logits = repeated(rows),
+                                 .targets = is_wide ? of(wide, DType::i64) : of(narrow, DType::i32),
+                                 .logprobs = of(logprobs, DType::f32)},
+                                context));
         for (std::size_t i = 0; i < 4; ++i)
           EXPECT_TRUE(
               within_contract(logprobs[i], truth.logprob(kRow[static_cast<std::size_t>(wide[i])])));
@@ -175,11 +175,11 @@ TEST(SampleParameters, U) {
       for (std::size_t i = 0; i < 6; ++i)
         EXPECT_EQ(d.token[i], token_at(cdf, static_cast<double>(narrow[i])));
       std::int32_t token[6];
-      must(sample({.logits = repeated(6),
-                   .token = Tensor::of(token, {6}),
-                   .u = Tensor::of(wide, {6}),
-                   .seed = seed},
-                  context));
+      must(on::sample({.logits = repeated(6),
+                       .token = Tensor::of(token, {6}),
+                       .u = Tensor::of(wide, {6}),
+                       .seed = seed},
+                      context));
       for (std::size_t i = 0; i < 6; ++i) EXPECT_EQ(token[i], token_at(cdf, wide[i]));
     }
 }

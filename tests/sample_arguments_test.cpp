@@ -43,7 +43,7 @@ struct Call {
     args.offset = Tensor::of(offset, {3});
     args.draws = 2;
   }
-  Status run() const { return sample(args); }
+  Status run() const { return on::sample(args); }
   bool wrote() const {
     Outputs untouched;
     std::memset(&untouched, 0x5a, sizeof untouched);
@@ -91,7 +91,7 @@ TEST(SampleArguments, OneDimensionTooMany) {
                   .indices = Tensor::of(&index, {1, 1, 1, 1, 1, 1, 1, 1}),
                   .token = Tensor::of(&token, {1, 1, 1, 1, 1, 1, 1, 1}),
                   .draws = 2};
-  const Status status = sample(args);
+  const Status status = on::sample(args);
   EXPECT_EQ(status.code(), StatusCode::invalid_argument);
   EXPECT_NE(std::string(status.message()).find("token must have 9 dimensions"), std::string::npos)
       << status.message();

@@ -20,12 +20,12 @@ TEST(Sample, MatchesReferenceOnEveryRowWidthDtypeAndTarget) {
       for (const float t : {1.0f, 0.6f}) {
         const SampleArgs args{.temperature = t, .seed = seed, .draws = 5};
         const Draws truth = draws_of(batch.tensor(), kReference, args);
-        const Draws first = draws_of(batch.tensor(), cpu_contexts()[0], args);
-        for (const Context& context : cpu_contexts()) {
+        const Draws first = draws_of(batch.tensor(), fast_contexts()[0], args);
+        for (const Context& context : contract_contexts()) {
           const Draws got = draws_of(batch.tensor(), context, args);
           const std::string what = std::string(to_string(dtype)) + " V=" + std::to_string(columns) +
                                    " T=" + std::to_string(t) + " " + name_of(context);
-          EXPECT_TRUE(same_bits(got, first)) << what;
+          EXPECT_TRUE(!has_cpu_bits(context) || same_bits(got, first)) << what;
           for (std::size_t i = 0; i < got.token.size(); ++i) {
             const std::size_t row = i / 5;
             SCOPED_TRACE(what + " " + cases[row].name);

@@ -41,7 +41,7 @@ struct Measure {
     args.target_logits = Tensor::of(out.target_logits, {3});
     args.temperature = Tensor::of(temperature, {3});
   }
-  Status run() const { return measure(args); }
+  Status run() const { return on::measure(args); }
   bool wrote() const { return is_touched(out); }
 };
 
@@ -137,7 +137,7 @@ struct Merge {
     args.draws = 2;
     args.temperature = Tensor::of(temperature, {3});
   }
-  Status run() const { return merge(args); }
+  Status run() const { return on::merge(args); }
   bool wrote() const { return is_touched(out); }
 };
 
@@ -231,7 +231,7 @@ struct Draw {
     args.token_logit = Tensor::of(out.token_logit, {3, 2});
     args.temperature = Tensor::of(temperature, {3});
   }
-  Status run() const { return draw(args); }
+  Status run() const { return on::draw(args); }
   bool wrote() const { return is_touched(out); }
 };
 

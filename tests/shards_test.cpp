@@ -13,7 +13,7 @@ TEST(Shards, GiveTheBitsOfTheWholeRow) {
       Batch batch(healthy_rows(), columns, dtype, 5, 5);
       const auto targets = spread_targets(batch.rows(), columns);
       for (const float t : {1.0f, 0.5f}) {
-        for (const Context& context : cpu_contexts()) {
+        for (const Context& context : fast_contexts()) {
           const Scores scores = scores_of(batch.tensor(), targets, context, {.temperature = t});
           const Draws draws =
               draws_of(batch.tensor(), context, {.temperature = t, .seed = 11, .draws = 3});

@@ -20,8 +20,8 @@ struct Form {
   Status (*backward)(const SoftmaxBackwardArgs&, const Context&) noexcept;
   bool is_log;
 };
-const Form kForms[] = {{"softmax", &softmax, &softmax_backward, false},
-                       {"log_softmax", &log_softmax, &log_softmax_backward, true}};
+const Form kForms[] = {{"softmax", &on::softmax, &on::softmax_backward, false},
+                       {"log_softmax", &on::log_softmax, &on::log_softmax_backward, true}};
 
 void expect_ok(const Status& status) { EXPECT_TRUE(status.ok()) << status.message(); }
 
@@ -144,13 +144,17 @@ TEST(SoftmaxBackward, MatchesTruthOnEveryRowWidthDtypeAndTarget) {
         const Values output = rounded(forward(form, healthy_values(columns, dtype), t), dtype);
         const Values g = rounded(wide, dtype);
         const DTypes dtypes{dtype, dtype, dtype};
-        const Rows first = backward(form, g, output, dtypes, cpu_contexts()[0], t);
+        const Rows first = backward(form, g, output, dtypes, fast_contexts()[0], t);
         expect_truth(form, first, g, output, t);
         if (dtype == DType::f32)
           expect_truth(form, backward(form, g, output, dtypes, kReference, t), g, output, t);
-        for (const Context& context : cpu_contexts())
-          ASSERT_TRUE(backward(form, g, output, dtypes, context, t).same_bits_as(first))
-              << name_of(context);
+        for (const Context& context : contract_contexts()) {
+          const Rows got = backward(form, g, output, dtypes, context, t);
+          if (has_cpu_bits(context))
+            ASSERT_TRUE(got.same_bits_as(first)) << name_of(context);
+          else
+            expect_truth(form, got, g, output, t);
+        }
         if (HasFailure()) return;
       }
     }
@@ -278,7 +282,7 @@ TEST(SoftmaxBackward, KeepsOneMinusPAsPGoesToOne) {
     g[7] = -1;
     for (const Form& form : kForms) {
       const Values output = forward(form, {z}, 1.0f);
-      for (const Context& context : cpu_contexts())
+      for (const Context& context : contract_contexts())
         expect_truth(form, backward(form, {g}, output, {}, context), {g}, output, 1);
     }
     // And of the logits themselves, not only of the log-probs: relative, but for log p's own
@@ -297,7 +301,7 @@ TEST(SoftmaxBackward, NearlyConstantGradientsCancelRight) {
   Values g = gradients(20, 9000, 8);
   for (auto& row : g)
     for (float& x : row) x = 1000.0f + 1e-3f * x;
-  for (const Context& context : cpu_contexts())
+  for (const Context& context : contract_contexts())
     expect_truth(kForms[0], backward(kForms[0], g, output, {}, context), g, output, 1);
 }
 
@@ -305,7 +309,7 @@ TEST(SoftmaxBackward, NearlyConstantGradientsCancelRight) {
 TEST(SoftmaxBackward, MaskedColumnsAreNotLookedAt) {
   const std::int64_t columns = 5000;
   for (const Form& form : kForms)
-    for (const Context& context : cpu_contexts()) {
+    for (const Context& context : contract_contexts()) {
       std::vector<float> z = gaussian(columns, 1, 2, 0), g = gaussian(columns, 2, 1, 0);
       for (std::size_t i = 0; i < z.size(); i += 3) z[i] = -kInf;
       const Values output = forward(form, {z, z, z}, 1.0f);
@@ -352,7 +356,7 @@ TEST(SoftmaxBackward, SickRowsFollowTheForwardsStatus) {
                              {}));
       const Values g(z.size(), gaussian(columns, 7, 1, 0));
       const Rows alone = backward(form, {g[0]}, forward(form, {healthy}, 1.0f));
-      for (const Context& context : cpu_contexts())
+      for (const Context& context : contract_contexts())
         for (const bool with_status : {true, false})
           for (const Context& backend : {context, kReference}) {
             Rows grad = in_layout(layout, g, DType::f32);
@@ -385,7 +389,7 @@ TEST(SoftmaxBackward, RefusesWhatItCantDo) {
   const Tensor g = Tensor::of(a.data(), {4, 5}), y = Tensor::of(b.data(), {4, 5}),
                grad = Tensor::of(c.data(), {4, 5});
   const auto message = [](const SoftmaxBackwardArgs& args, const Context& context = {}) {
-    const Status s = softmax_backward(args, context);
+    const Status s = on::softmax_backward(args, context);
     EXPECT_NE(s.code(), StatusCode::ok);
     EXPECT_EQ(std::string(s.message()).substr(0, 18), "softmax_backward: ");
     return std::string(s.message()).substr(18);
@@ -414,10 +418,10 @@ TEST(SoftmaxBackward, RefusesWhatItCantDo) {
             "temperature is nan, must be in [2^-64, 2^64]");
   EXPECT_EQ(message({.grad_output = g, .output = y, .grad_logits = grad, .dim = 2}),
             "dim is 2, must be in [-2, 1] (grad_output has shape [4, 5])");
+  const SoftmaxBackwardArgs valid{.grad_output = g, .output = y, .grad_logits = grad};
+  const std::string needed = std::to_string(on::softmax_backward_workspace_size(valid));
   std::uint64_t memory = 0;
-  EXPECT_EQ(
-      message({.grad_output = g, .output = y, .grad_logits = grad}, {.workspace = {&memory, 8}}),
-      "workspace has 8 bytes, needs 32");
+  EXPECT_EQ(message(valid, {.workspace = {&memory, 8}}), "workspace has 8 bytes, needs " + needed);
 }
 
 TEST(SoftmaxBackward, UsesTheWorkspaceItAsksFor) {
@@ -430,7 +434,7 @@ TEST(SoftmaxBackward, UsesTheWorkspaceItAsksFor) {
                                      .output = y.tensor(),
                                      .grad_logits = grad.tensor(),
                                      .dim = layout.dim};
-      const std::size_t size = softmax_backward_workspace_size(args);
+      const std::size_t size = on::softmax_backward_workspace_size(args);
       std::vector<std::uint64_t> memory(size / 8 + 2, 0x1234567890abcdef);
       BackwardsExecutor executor(9);
       expect_ok(form.backward(args, {.workspace = {memory.data(), size}, .executor = &executor}));

@@ -21,7 +21,7 @@ struct Form {
   Operation run;
   bool is_log;
 };
-const Form kForms[] = {{"softmax", &softmax, false}, {"log_softmax", &log_softmax, true}};
+const Form kForms[] = {{"softmax", &on::softmax, false}, {"log_softmax", &on::log_softmax, true}};
 
 void expect_ok(const Status& status) { EXPECT_TRUE(status.ok()) << status.message(); }
 
@@ -48,6 +48,38 @@ bool is_within_contract(const Form& form, float got, float truth, DType dtype) {
          got <= rounded_to(static_cast<float>(truth + slack), dtype);
 }
 
+void expect_within_contract(const Form& form, const Rows& got, const Rows& truth,
+                            const std::vector<std::vector<float>>& values) {
+  for (std::int64_t row = 0; row < truth.rows(); ++row)
+    for (std::int64_t i = 0; i < truth.columns(); ++i) {
+      const float x = got.get(row, i), wanted = truth.get(row, i);
+      ASSERT_TRUE(is_within_contract(form, x, wanted, DType::f32))
+          << "row " << row << " column " << i << ": " << x << " for " << wanted << ", z is "
+          << values[std::size_t(row)][std::size_t(i)];
+      ASSERT_FALSE(x > (form.is_log ? 0.0f : 1.0f));
+      if (values[std::size_t(row)][std::size_t(i)] == -kInf && !std::isnan(wanted)) {
+        ASSERT_EQ(x, form.is_log ? -kInf : 0.0f);
+      }
+    }
+}
+
+// The contexts with the CPU's bits against one of them, and that one and the others against the
+// truth.
+void expect_contract(const Form& form, const std::vector<std::vector<float>>& values, DType dtype,
+                     float t) {
+  const Rows truth = run(form, values, dtype, DType::f32, kReference, t);
+  const Rows first = run(form, values, dtype, DType::f32, fast_contexts()[0], t);
+  expect_within_contract(form, first, truth, values);
+  for (const Context& context : contract_contexts()) {
+    SCOPED_TRACE(name_of(context));
+    const Rows got = run(form, values, dtype, DType::f32, context, t);
+    if (has_cpu_bits(context))
+      ASSERT_TRUE(got.same_bits_as(first));
+    else
+      expect_within_contract(form, got, truth, values);
+  }
+}
+
 // Narrow outputs are ConvertsToF16AndBF16AsTheScalarsDo's.
 TEST(Softmax, MatchesReferenceOnEveryRowWidthDtypeAndTarget) {
   for (const Form& form : kForms)
@@ -58,22 +90,8 @@ TEST(Softmax, MatchesReferenceOnEveryRowWidthDtypeAndTarget) {
           if (t != 1.0f && dtype == DType::f16) continue;
           SCOPED_TRACE(std::string(form.name) + " " + to_string(dtype) +
                        " V=" + std::to_string(columns) + " T=" + std::to_string(t));
-          const Rows truth = run(form, values, dtype, DType::f32, kReference, t);
-          const Rows first = run(form, values, dtype, DType::f32, cpu_contexts()[0], t);
-          for (std::int64_t row = 0; row < truth.rows(); ++row)
-            for (std::int64_t i = 0; i < columns; ++i) {
-              const float got = first.get(row, i);
-              const float wanted = truth.get(row, i);
-              ASSERT_TRUE(is_within_contract(form, got, wanted, DType::f32))
-                  << "row " << row << " column " << i << ": " << got << " for " << wanted;
-              ASSERT_FALSE(got > (form.is_log ? 0.0f : 1.0f));
-              if (values[std::size_t(row)][std::size_t(i)] == -kInf && !std::isnan(wanted)) {
-                ASSERT_EQ(got, form.is_log ? -kInf : 0.0f);
-              }
-            }
-          for (const Context& context : cpu_contexts())
-            ASSERT_TRUE(run(form, values, dtype, DType::f32, context, t).same_bits_as(first))
-                << name_of(context);
+          expect_contract(form, values, dtype, t);
+          if (HasFatalFailure()) return;
         }
       }
 }
@@ -90,10 +108,10 @@ TEST(Softmax, LogSoftmaxIsTheScorersLogprobBitForBit) {
       z.set_all(values);
       for (const float t : {1.0f, 0.3f, 2.5f}) {
         std::vector<float> scored(targets.size());
-        expect_ok(token_logprobs({.logits = z.tensor(),
-                                  .targets = Tensor::of(targets.data(), {rows, k}),
-                                  .logprobs = Tensor::of(scored.data(), {rows, k}),
-                                  .temperature = t}));
+        expect_ok(on::token_logprobs({.logits = z.tensor(),
+                                      .targets = Tensor::of(targets.data(), {rows, k}),
+                                      .logprobs = Tensor::of(scored.data(), {rows, k}),
+                                      .temperature = t}));
         const Rows out = run(kForms[1], values, dtype, DType::f32, {}, t);
         for (std::size_t i = 0; i < targets.size(); ++i)
           ASSERT_TRUE(same_bits(out.get(static_cast<std::int64_t>(i) / k, targets[i]), scored[i]))
@@ -182,6 +200,29 @@ TEST(Softmax, BitsDependOnNeitherThreadsNorBatchNorSlot) {
   }
 }
 
+// Rows of one tile, of several, and too long for a GPU's shared memory.
+TEST(Softmax, BitsDependOnNoSchedule) {
+  if (!on::is_cuda()) GTEST_SKIP() << "schedules are a GPU's";
+  for (const Form& form : kForms)
+    for (const DType dtype : {DType::f32, DType::bf16})
+      for (const std::int64_t columns : {33, 9001, 600001}) {
+        auto values = healthy_values(columns > 9001 ? 33 : columns, dtype);
+        if (columns > 9001) values = {gaussian(columns, 1, 3, 0), gaussian(columns, 2, 3, 0)};
+        const Rows first = run(form, values, dtype, DType::f32, fast_contexts()[0]);
+        Context context{.backend = Backend::cuda, .determinism = Determinism::cross_device};
+        for (const Schedule schedule : {Schedule::spans, Schedule::clusters}) {
+          if (columns > 9001 && schedule == Schedule::clusters) continue;
+          context.schedule = schedule;
+          for (const Layout& layout : {contiguous_layout(), layouts()[1]}) {
+            if (layout.dim != -1 && schedule == Schedule::clusters) continue;
+            ASSERT_TRUE(
+                run(form, values, dtype, DType::f32, context, 1.0f, layout).same_bits_as(first))
+                << form.name << ", " << layout.name << " V=" << columns;
+          }
+        }
+      }
+}
+
 TEST(Softmax, SickRowsAreNanAndHarmNoOther) {
   for (const Form& form : kForms)
     for (const DType dtype : logits_dtypes())
@@ -203,7 +244,7 @@ TEST(Softmax, SickRowsAreNanAndHarmNoOther) {
           std::vector<std::int32_t> status(values.size(), 99);
           Rows z(layout, rows, columns, dtype), out(layout, rows, columns, dtype);
           z.set_all(values);
-          for (const Context& context : cpu_contexts()) {
+          for (const Context& context : contract_contexts()) {
             expect_ok(form.run({.logits = z.tensor(),
                                 .output = out.tensor(),
                                 .row_status = z.per_row(status),
@@ -272,14 +313,10 @@ TEST(Softmax, FarRowsMatchReference) {
         std::sort(z.begin() + 100, z.begin() + 200);
         for (int i = 200; i < 300; ++i)  // the maximum's neighbours
           z[std::size_t(i)] = max * (1 - 1e-7f * static_cast<float>(i - 200));
-        const Rows truth = run(form, {z}, DType::f32, DType::f32, kReference, t);
-        const Rows first = run(form, {z}, DType::f32, DType::f32, {}, t);
-        for (std::int64_t i = 0; i < 5000; ++i)
-          ASSERT_TRUE(is_within_contract(form, first.get(0, i), truth.get(0, i), DType::f32))
-              << form.name << " scale " << scale << " T=" << t << " z=" << z[std::size_t(i)] << ": "
-              << first.get(0, i) << " for " << truth.get(0, i);
-        for (const Context& context : cpu_contexts())
-          EXPECT_TRUE(run(form, {z}, DType::f32, DType::f32, context, t).same_bits_as(first));
+        SCOPED_TRACE(std::string(form.name) + " scale " + std::to_string(scale) +
+                     " T=" + std::to_string(t));
+        expect_contract(form, {z}, DType::f32, t);
+        if (HasFatalFailure()) return;
       }
 }
 
@@ -309,7 +346,7 @@ TEST(Softmax, ConvertsToF16AndBF16AsTheScalarsDo) {
       values.push_back(gaussian(20000, 3, 20000, 0));  // log-probs beyond f16's range
       for (float& x : values.back()) x = rounded_to(x, dtype);
       for (const float t : {1.0f, 0.25f, 7.0f})
-        for (const Context& context : cpu_contexts()) {
+        for (const Context& context : contract_contexts()) {
           const Rows wide = run(form, values, dtype, DType::f32, context, t);
           const Rows narrow = run(form, values, dtype, dtype, context, t);
           for (std::int64_t row = 0; row < wide.rows(); ++row)
@@ -321,6 +358,7 @@ TEST(Softmax, ConvertsToF16AndBF16AsTheScalarsDo) {
 }
 
 TEST(Softmax, HostsFloatingPointModeChangesNothing) {
+  if (on::is_cuda()) GTEST_SKIP() << "the mode is the host's";
   const auto values = healthy_values(5000, DType::f32);
   const Rows first = run(kForms[0], values, DType::f32, DType::f32);
   std::fesetround(FE_UPWARD);
@@ -339,15 +377,15 @@ TEST(Softmax, UsesTheWorkspaceItAsksFor) {
       Rows z(layout, rows, columns, DType::f32), out(layout, rows, columns, DType::f32);
       z.set_all(values);
       const SoftmaxArgs args{.logits = z.tensor(), .output = out.tensor(), .dim = layout.dim};
-      const std::size_t size = softmax_workspace_size(args);
+      const std::size_t size = on::softmax_workspace_size(args);
       std::vector<std::uint64_t> memory(size / 8 + 2, 0x1234567890abcdef);
       BackwardsExecutor executor(9);
       Context context{.workspace = {memory.data(), size}, .executor = &executor};
-      expect_ok(softmax(args, context));
+      expect_ok(on::softmax(args, context));
       EXPECT_EQ(memory.back(), 0x1234567890abcdef) << layout.name;
       EXPECT_TRUE(out.same_bits_as(run(kForms[0], values, DType::f32, DType::f32)));
       context.workspace.size = size - 1;
-      const Status status = softmax(args, context);
+      const Status status = on::softmax(args, context);
       EXPECT_EQ(status.code(), StatusCode::out_of_memory);
       EXPECT_EQ(std::string(status.message()), "softmax: workspace has " +
                                                    std::to_string(size - 1) + " bytes, needs " +
@@ -369,7 +407,7 @@ TEST(Softmax, RefusesWhatItCantDo) {
   Tensor transposed = Tensor::of(a.data(), {5, 5});
   std::swap(transposed.strides[0], transposed.strides[1]);
   const auto message = [](const SoftmaxArgs& args) {
-    const Status s = log_softmax(args);
+    const Status s = on::log_softmax(args);
     EXPECT_NE(s.code(), StatusCode::ok);
     EXPECT_EQ(std::string(s.message()).substr(0, 13), "log_softmax: ");
     return std::string(s.message()).substr(13);
@@ -416,12 +454,20 @@ TEST(Softmax, RefusesWhatItCantDo) {
                      .output = out,
                      .row_status = Tensor::of(reinterpret_cast<std::int32_t*>(b.data()), {4, 5})}),
             "outputs output and row_status overlap in memory");
-  BrokenExecutor broken;
-  EXPECT_EQ(softmax({.logits = z, .output = out}, {.executor = &broken}).code(),
-            StatusCode::internal);
   // No rows: nothing to do.
-  expect_ok(
-      softmax({.logits = Tensor::of(a.data(), {0, 5}), .output = Tensor::of(b.data(), {0, 5})}));
+  expect_ok(on::softmax(
+      {.logits = Tensor::of(a.data(), {0, 5}), .output = Tensor::of(b.data(), {0, 5})}));
+}
+
+TEST(Softmax, ABrokenExecutorIsAnError) {
+  if (on::is_cuda()) GTEST_SKIP() << "executors are the CPU backend's";
+  std::vector<float> z(20), out(20);
+  BrokenExecutor broken;
+  EXPECT_EQ(on::softmax(
+                {.logits = Tensor::of(z.data(), {4, 5}), .output = Tensor::of(out.data(), {4, 5})},
+                {.executor = &broken})
+                .code(),
+            StatusCode::internal);
 }
 
 }  // namespace

@@ -103,19 +103,19 @@ TEST(SpecialTargets, MergeIgnoresTheIndex) {
   std::int32_t status[2];
   const Tensor r = Tensor::of(reinterpret_cast<std::uint8_t*>(records.data()), {2, 1, 24});
   const Tensor l = Tensor::of(logits, {2});
-  must(measure({.logits = z.tensor(),
-                .records = r,
-                .targets = Tensor::of(targets, {2}),
-                .target_logits = l}));
+  must(on::measure({.logits = z.tensor(),
+                    .records = r,
+                    .targets = Tensor::of(targets, {2}),
+                    .target_logits = l}));
   for (const Context& context : all_contexts()) {
-    must(merge({.shards = {&r, 1},
-                .vocab_size = 100,
-                .targets = Tensor::of(targets, {2}),
-                .target_logits = {&l, 1},
-                .logprobs = Tensor::of(logprobs, {2}),
-                .ignore_index = 3,
-                .row_status = Tensor::of(status, {2})},
-               context));
+    must(on::merge({.shards = {&r, 1},
+                    .vocab_size = 100,
+                    .targets = Tensor::of(targets, {2}),
+                    .target_logits = {&l, 1},
+                    .logprobs = Tensor::of(logprobs, {2}),
+                    .ignore_index = 3,
+                    .row_status = Tensor::of(status, {2})},
+                   context));
     EXPECT_EQ(logprobs[0], 0);
     EXPECT_LT(logprobs[1], 0);
     EXPECT_EQ(status[0], kIgnored);

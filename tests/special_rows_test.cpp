@@ -82,7 +82,7 @@ void for_each_ward(const Call& call) {
       Ward ward(columns, dtype);
       for (const Context& context : all_contexts()) {
         SCOPED_TRACE(std::string(to_string(dtype)) + " V=" + std::to_string(columns) + " " +
-                     (context.backend == Backend::reference ? "reference" : name_of(context)));
+                     name_of(context));
         call(ward, context);
         if (::testing::Test::HasFailure()) return;
       }

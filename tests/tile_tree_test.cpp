@@ -112,11 +112,11 @@ const float kTemperatures[] = {1.0f, 1.4426950216293335f, 0.3f, 2.7f, 0x1p-64f, 
 std::vector<TileRecord> records_of(const Tensor& logits, float t, const Context& context) {
   const std::int64_t tiles = (logits.dim(-1) + kTileColumns - 1) / kTileColumns;
   std::vector<TileRecord> records(static_cast<std::size_t>(logits.shape[0] * tiles));
-  must(measure({.logits = logits,
-                .records = Tensor::of(reinterpret_cast<std::uint8_t*>(records.data()),
-                                      {logits.shape[0], tiles, sizeof(TileRecord)}),
-                .temperature = t},
-               context));
+  must(on::measure({.logits = logits,
+                    .records = Tensor::of(reinterpret_cast<std::uint8_t*>(records.data()),
+                                          {logits.shape[0], tiles, sizeof(TileRecord)}),
+                    .temperature = t},
+                   context));
   return records;
 }
 
@@ -142,7 +142,7 @@ TEST(TileTree, RecordsAreThePages) {
       for (const float t : kTemperatures) {
         std::vector<std::vector<tile_tree::Tile>> wanted;
         for (const auto& z : batch.values) wanted.push_back(tile_tree::Row(z, t).tiles);
-        for (const Context& context : cpu_contexts()) {
+        for (const Context& context : fast_contexts()) {
           const auto records = records_of(batch.tensor(), t, context);
           for (std::size_t i = 0; i < records.size(); ++i) {
             const std::size_t tiles = wanted[0].size();
@@ -166,7 +166,7 @@ TEST(TileTree, WeightsAreThePages) {
   std::uniform_real_distribution<float> fraction(0.45f, 0.5f);
   std::vector<float> z(kRows);
   for (float& x : z) x = random() % 2 ? fraction(random) : -fraction(random);
-  for (const Context& context : cpu_contexts()) {
+  for (const Context& context : fast_contexts()) {
     const auto records = records_of(Tensor::of(z.data(), {kRows, 1}), kTemperatures[1], context);
     for (std::size_t i = 0; i < z.size(); ++i)
       ASSERT_TRUE(same_bits(records[i].sum, tile_tree::poly(z[i]))) << z[i];
@@ -196,7 +196,7 @@ TEST(TileTree, PoisonedTilesHaveANanSum) {
       std::vector<float> row = gaussian(columns, 4, 2, 0);
       sick.infect(row);
       z.set_row(0, row);
-      for (const Context& context : cpu_contexts()) {
+      for (const Context& context : fast_contexts()) {
         const auto records = records_of(z.tensor(), 1, context);
         for (std::size_t i = 0; i < records.size(); ++i) {
           SCOPED_TRACE(sick.name + " V=" + std::to_string(columns) + " " + name_of(context));

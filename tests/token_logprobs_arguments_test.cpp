@@ -40,7 +40,7 @@ struct Call {
     args.row_status = Tensor::of(out.status, {3});
     args.temperature = Tensor::of(temperature, {3});
   }
-  Status run() const { return token_logprobs(args); }
+  Status run() const { return on::token_logprobs(args); }
   bool wrote() const {
     Outputs untouched;
     std::memset(&untouched, 0x5a, sizeof untouched);
@@ -141,7 +141,8 @@ TEST(TokenLogprobsArguments, ZeroDoesntHideAnOverflow) {
   TokenLogprobsArgs args;
   const std::int64_t shape[] = {0, std::int64_t{1} << 40, std::int64_t{1} << 40, 10};
   args.logits = Tensor::contiguous(nullptr, DType::f32, shape);
-  expect_refused(token_logprobs(args), StatusCode::invalid_argument, {"more elements than memory"});
+  expect_refused(on::token_logprobs(args), StatusCode::invalid_argument,
+                 {"more elements than memory"});
 }
 
 TEST(TokenLogprobsArguments, MessageOfTheLongestShapeIsCutNotOverrun) {
@@ -150,7 +151,7 @@ TEST(TokenLogprobsArguments, MessageOfTheLongestShapeIsCutNotOverrun) {
   const std::int64_t shape[] = {huge, huge, huge, huge, huge, huge, huge, huge};
   float z = 0;
   args.logits = Tensor::contiguous(&z, DType::f32, shape);
-  const Status status = token_logprobs(args);
+  const Status status = on::token_logprobs(args);
   expect_refused(status, StatusCode::invalid_argument, {"logits has shape [9223372036854775807, "});
 }
 

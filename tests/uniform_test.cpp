@@ -40,7 +40,7 @@ TEST(Uniform, EndsAreTheFirstAndLastColumnsWithWeight) {
         peaked.set_row(0, z);
         SCOPED_TRACE(std::string(to_string(dtype)) + " V=" + std::to_string(columns) + " masked " +
                      std::to_string(masked));
-        for (const Context& context : cpu_contexts())
+        for (const Context& context : fast_contexts())
           for (Matrix* const m : {&flat, &peaked})
             EXPECT_EQ(tokens_at(m->tensor(), {0.0, -0.0, 0x1p-1074, kBelowOne}, 1, context),
                       (std::vector{first, first, first, last}));
@@ -109,7 +109,7 @@ void expect_exact_steps(const std::vector<float>& z, DType dtype, const Context&
 
 TEST(Uniform, StepsOfPowersOfTwoAreExact) {
   for (const DType dtype : {DType::f32, DType::bf16})
-    for (const Context& context : cpu_contexts()) {
+    for (const Context& context : fast_contexts()) {
       // 1/2, 1/4, … with the rest on the last.
       for (const std::size_t columns : {2u, 3u, 10u, 30u}) {
         std::vector<float> z(columns);
@@ -142,7 +142,7 @@ TEST(Uniform, StepsOfPowersOfTwoAreExact) {
 // it rounds to 1 in f64 (for one count in four), and must not become a column behind the last.
 TEST(Uniform, LastOfATileIsNotBehindIt) {
   const std::int64_t behind = 1500;  // columns of the second tile
-  for (const Context& context : cpu_contexts())
+  for (const Context& context : fast_contexts())
     for (std::int64_t masked = 0; masked < 2000; masked += 61) {
       std::vector<float> z(8192, -kInf);
       std::fill(z.begin() + 50, z.begin() + 4096 - masked, 0.0f);
@@ -217,7 +217,7 @@ TEST(Uniform, DrawsThatLookAtPartsOfATile) {
               u.push_back(std::clamp(step + off, 0.0, kBelowOne));
           }
           const auto n = static_cast<std::int64_t>(u.size());
-          for (const Context& context : cpu_contexts()) {
+          for (const Context& context : fast_contexts()) {
             const SampleArgs args{.temperature = t, .u = Tensor::of(u.data(), {1, n}), .draws = n};
             const Draws whole = draws_of(m.tensor(), context, args);
             Draws parts(1, n);
@@ -225,7 +225,7 @@ TEST(Uniform, DrawsThatLookAtPartsOfATile) {
             plain.logits = m.tensor();
             plain.token = Tensor::of(parts.token.data(), {1, n});
             plain.logprob = Tensor::of(parts.logprob.data(), {1, n});
-            must(sample(plain, context));
+            must(on::sample(plain, context));
             EXPECT_EQ(parts.token, whole.token) << name << " V=" << columns << " T=" << t << " "
                                                 << to_string(dtype) << " " << name_of(context);
             EXPECT_TRUE(same_elements(parts.logprob, 0, whole.logprob, 0, u.size()));

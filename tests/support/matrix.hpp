@@ -9,6 +9,7 @@
 
 #include "logsum/context.hpp"
 #include "logsum/tensor.hpp"
+#include "support/on.hpp"
 #include "support/rows.hpp"
 
 namespace logsum::test {
@@ -33,8 +34,8 @@ class Matrix {
   void set(std::int64_t row, std::int64_t column, float z) {
     std::byte* p = at(row, column);
     if (dtype_ == DType::f32) std::memcpy(p, &z, 4);
-    if (dtype_ == DType::bf16) std::memcpy(p, std::vector{BFloat16(z).bits}.data(), 2);
-    if (dtype_ == DType::f16) std::memcpy(p, std::vector{Half(z).bits}.data(), 2);
+    const std::uint16_t bits = dtype_ == DType::bf16 ? BFloat16(z).bits : Half(z).bits;
+    if (dtype_ != DType::f32) std::memcpy(p, &bits, 2);
   }
 
   Tensor tensor() {
@@ -65,22 +66,39 @@ inline const std::vector<DType>& logits_dtypes() {
 
 inline const Context kReference{.backend = Backend::reference};
 
-// The CPU backend once per SIMD target that this machine can run.
-inline std::vector<Context> cpu_contexts() {
+// All that give the CPU backend's bits: it with each SIMD target that this machine can run. Where
+// the tests are CUDA's, one of them is enough beside it.
+inline std::vector<Context> fast_contexts() {
   std::vector<Context> contexts;
   for (const SimdTargetInfo& target : simd_targets())
-    if (target.available) contexts.push_back({.backend = Backend::cpu, .simd = target.id});
+    if (target.available && !(on::is_cuda() && !contexts.empty()))
+      contexts.push_back({.backend = Backend::cpu, .simd = target.id});
+  if (on::is_cuda())
+    contexts.push_back({.backend = Backend::cuda, .determinism = Determinism::cross_device});
   return contexts;
+}
+
+// And those whose bits are their own, which keep the contract all the same.
+inline std::vector<Context> contract_contexts() {
+  std::vector<Context> contexts = fast_contexts();
+  if (on::is_cuda()) contexts.push_back({.backend = Backend::cuda});
+  return contexts;
+}
+
+inline bool has_cpu_bits(const Context& context) {
+  return context.backend == Backend::cpu || context.determinism == Determinism::cross_device;
 }
 
 // And the reference.
 inline std::vector<Context> all_contexts() {
-  std::vector<Context> contexts = cpu_contexts();
+  std::vector<Context> contexts = contract_contexts();
   contexts.push_back(kReference);
   return contexts;
 }
 
 inline std::string name_of(const Context& context) {
+  if (context.backend == Backend::reference) return "reference";
+  if (context.backend == Backend::cuda) return has_cpu_bits(context) ? "cuda" : "cuda, its bits";
   for (const SimdTargetInfo& target : simd_targets())
     if (target.id == context.simd) return target.name;
   return "automatic";

@@ -38,15 +38,12 @@ struct Scores {
         status(rows, 99) {}
 };
 
-// Scores logits [rows, V]; targets are [rows, K] for the K that fits. `args` brings parameters.
-inline Scores scores_of(const Tensor& logits, const std::vector<std::int64_t>& targets,
-                        const Context& context = {}, TokenLogprobsArgs args = {}) {
-  const std::int64_t rows = logits.shape[0];
-  const auto k = static_cast<std::int64_t>(targets.size()) / std::max<std::int64_t>(rows, 1);
-  const std::int64_t n =
-      std::min<std::int64_t>(5, args.vocab_size ? args.vocab_size : logits.dim(-1));
-  Scores s(static_cast<std::size_t>(rows), static_cast<std::size_t>(k),
-           static_cast<std::size_t>(n));
+// All of token_logprobs' arguments; `args` brings parameters.
+inline TokenLogprobsArgs scores_into(Scores& s, const Tensor& logits,
+                                     const std::vector<std::int64_t>& targets,
+                                     TokenLogprobsArgs args) {
+  const auto rows = static_cast<std::int64_t>(s.rows), k = static_cast<std::int64_t>(s.k),
+             n = static_cast<std::int64_t>(s.n);
   args.logits = logits;
   if (k > 0) {
     args.targets = Tensor::of(targets.data(), {rows, k});
@@ -59,7 +56,17 @@ inline Scores scores_of(const Tensor& logits, const std::vector<std::int64_t>& t
   args.top_ids = Tensor::of(s.top_ids.data(), {rows, n});
   args.top_logprobs = Tensor::of(s.top_logprobs.data(), {rows, n});
   args.row_status = Tensor::of(s.status.data(), {rows});
-  must(token_logprobs(args, context));
+  return args;
+}
+
+// Scores logits [rows, V]; targets are [rows, K] for the K that fits.
+inline Scores scores_of(const Tensor& logits, const std::vector<std::int64_t>& targets,
+                        const Context& context = {}, const TokenLogprobsArgs& args = {}) {
+  const auto rows = static_cast<std::size_t>(logits.shape[0]);
+  const std::int64_t columns = args.vocab_size ? args.vocab_size : logits.dim(-1);
+  Scores s(rows, targets.size() / std::max<std::size_t>(rows, 1),
+           static_cast<std::size_t>(std::min<std::int64_t>(5, columns)));
+  must(on::token_logprobs(scores_into(s, logits, targets, args), context));
   return s;
 }
 
@@ -81,11 +88,9 @@ struct Draws {
         status(rows, 99) {}
 };
 
-// Draws args.draws tokens for each row of logits [rows, V]; `args` brings parameters.
-inline Draws draws_of(const Tensor& logits, const Context& context = {}, SampleArgs args = {}) {
-  const std::int64_t rows = args.indices.present() ? args.indices.elements() : logits.shape[0];
-  const std::int64_t n = args.draws;
-  Draws d(static_cast<std::size_t>(rows), static_cast<std::size_t>(n));
+// All of sample's arguments; `args` brings parameters.
+inline SampleArgs draws_into(Draws& d, const Tensor& logits, SampleArgs args) {
+  const auto rows = static_cast<std::int64_t>(d.rows), n = static_cast<std::int64_t>(d.n);
   args.logits = logits;
   args.token = Tensor::of(d.token.data(), {rows, n});
   args.logprob = Tensor::of(d.logprob.data(), {rows, n});
@@ -93,7 +98,15 @@ inline Draws draws_of(const Tensor& logits, const Context& context = {}, SampleA
   args.lse = Tensor::of(d.lse.data(), {rows});
   args.entropy = Tensor::of(d.entropy.data(), {rows});
   args.row_status = Tensor::of(d.status.data(), {rows});
-  must(sample(args, context));
+  return args;
+}
+
+// Draws args.draws tokens for each row of logits [rows, V].
+inline Draws draws_of(const Tensor& logits, const Context& context = {},
+                      const SampleArgs& args = {}) {
+  const std::int64_t rows = args.indices.present() ? args.indices.elements() : logits.shape[0];
+  Draws d(static_cast<std::size_t>(rows), static_cast<std::size_t>(args.draws));
+  must(on::sample(draws_into(d, logits, args), context));
   return d;
 }
 

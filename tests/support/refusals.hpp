@@ -54,8 +54,8 @@ inline std::vector<Fault> faults_of_any_tensor() {
       {rank(-1), "has -1 dimensions, must have 0 to 8"},
       {rank(INT32_MIN), "has -2147483648 dimensions, must have 0 to 8"},
       {[](Tensor& t) { t.dtype = static_cast<DType>(77); }, "has no known dtype (77)"},
-      {[](Tensor& t) { t.device.type = DeviceType::cuda; },
-       "is on device type 2, this build runs on cpu (1)", StatusCode::unsupported},
+      {[](Tensor& t) { t.device.type = static_cast<DeviceType>(7); },
+       "is on device type 7, must be cpu (1) or cuda (2)", StatusCode::unsupported},
       {[](Tensor& t) { t.shape[0] = -3; }, "sizes must not be negative"},
       {[](Tensor& t) { t.shape[0] = INT64_MIN; }, "sizes must not be negative"},
       {[](Tensor& t) { t.shape[0] = INT64_MAX; }, "more elements than memory can hold"},
@@ -69,6 +69,11 @@ inline std::vector<Fault> faults_of_wide_elements() {
       {[](Tensor& t) { t.strides[0] = INT64_MAX; }, "strides that reach beyond the address space"},
       {[](Tensor& t) { t.strides[0] = INT64_MIN; }, "strides that reach beyond the address space"},
   };
+}
+
+// Of all but the first tensor, which says where the call is.
+inline Fault fault_of_place() {
+  return {[](Tensor& t) { t.device.index = 1; }, "index 1, must be where the first tensor is"};
 }
 
 // A tensor of an operation's arguments and what it may be. A Call has valid `args`, run() and
@@ -97,6 +102,7 @@ void expect_refused_by_structure(const std::vector<Field<Call>>& fields) {
     std::vector<Fault> faults = faults_of_any_tensor();
     if (!field.is_bytes)
       for (const Fault& fault : faults_of_wide_elements()) faults.push_back(fault);
+    if (std::string(field.name) != "logits") faults.push_back(fault_of_place());
     if (field.output)
       faults.push_back(
           {[](Tensor& t) { t.strides[0] = 0; }, "elements overlap: stride 0 in dimension 0"});

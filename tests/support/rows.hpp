@@ -31,6 +31,16 @@ inline std::vector<float> gaussian(std::int64_t columns, std::uint32_t seed, flo
   return z;
 }
 
+// By the million: uniform in [−spread, spread).
+inline std::vector<float> many_logits(std::size_t count, std::uint64_t seed, float spread) {
+  std::vector<float> z(count);
+  for (float& x : z) {
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    x = spread * (static_cast<float>(seed >> 40) * 0x1p-23f - 1);
+  }
+  return z;
+}
+
 template <class F>
 std::vector<float> mapped(std::vector<float> z, F f) {
   for (std::size_t i = 0; i < z.size(); ++i) z[i] = f(z[i], static_cast<std::int64_t>(i));

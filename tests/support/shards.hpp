@@ -69,13 +69,13 @@ inline Sharded in_shards(const Tensor& logits, const std::vector<std::int64_t>& 
     record_tensors.push_back(Tensor::of(reinterpret_cast<std::uint8_t*>(records.back().data()),
                                         {rows, tiles, sizeof(TileRecord)}));
     target_tensors.push_back(Tensor::of(target_logits.back().data(), {rows}));
-    must(measure({.logits = shard,
-                  .records = record_tensors.back(),
-                  .targets = Tensor::of(targets.data(), {rows}),
-                  .target_logits = target_tensors.back(),
-                  .temperature = parameters.temperature,
-                  .vocab_start = cuts[s]},
-                 context));
+    must(on::measure({.logits = shard,
+                      .records = record_tensors.back(),
+                      .targets = Tensor::of(targets.data(), {rows}),
+                      .target_logits = target_tensors.back(),
+                      .temperature = parameters.temperature,
+                      .vocab_start = cuts[s]},
+                     context));
   }
   Sharded r;
   r.argmax.resize(count, 99);
@@ -84,38 +84,38 @@ inline Sharded in_shards(const Tensor& logits, const std::vector<std::int64_t>& 
   std::vector<DrawChoice> choices(draw_count);
   const Tensor choice_tensor =
       Tensor::of(reinterpret_cast<std::uint8_t*>(choices.data()), {rows, n, sizeof(DrawChoice)});
-  must(merge({.shards = record_tensors,
-              .vocab_size = cuts.back(),
-              .targets = Tensor::of(targets.data(), {rows}),
-              .target_logits = target_tensors,
-              .logprobs = Tensor::of(r.target_logprob.data(), {rows}),
-              .ignore_index = parameters.ignore_index,
-              .lse = Tensor::of(r.lse.data(), {rows}),
-              .entropy = Tensor::of(r.entropy.data(), {rows}),
-              .max = Tensor::of(r.max.data(), {rows}),
-              .argmax = Tensor::of(r.argmax.data(), {rows}),
-              .row_status = Tensor::of(r.status.data(), {rows}),
-              .choices = choice_tensor,
-              .u = parameters.u,
-              .seed = parameters.seed,
-              .offset = parameters.offset,
-              .draws = n,
-              .temperature = parameters.temperature},
-             context));
+  must(on::merge({.shards = record_tensors,
+                  .vocab_size = cuts.back(),
+                  .targets = Tensor::of(targets.data(), {rows}),
+                  .target_logits = target_tensors,
+                  .logprobs = Tensor::of(r.target_logprob.data(), {rows}),
+                  .ignore_index = parameters.ignore_index,
+                  .lse = Tensor::of(r.lse.data(), {rows}),
+                  .entropy = Tensor::of(r.entropy.data(), {rows}),
+                  .max = Tensor::of(r.max.data(), {rows}),
+                  .argmax = Tensor::of(r.argmax.data(), {rows}),
+                  .row_status = Tensor::of(r.status.data(), {rows}),
+                  .choices = choice_tensor,
+                  .u = parameters.u,
+                  .seed = parameters.seed,
+                  .offset = parameters.offset,
+                  .draws = n,
+                  .temperature = parameters.temperature},
+                 context));
   r.token.resize(draw_count, -1);
   r.logprob.resize(draw_count, -kInf);
   r.token_logit.resize(draw_count, -kInf);
   for (std::size_t s = 0; s < shards.size(); ++s) {
     std::vector<std::int64_t> token(draw_count, 99);
     std::vector<float> logprob(draw_count, 99), logit(draw_count, 99);
-    must(draw({.logits = shards[s],
-               .choices = choice_tensor,
-               .token = Tensor::of(token.data(), {rows, n}),
-               .logprob = Tensor::of(logprob.data(), {rows, n}),
-               .token_logit = Tensor::of(logit.data(), {rows, n}),
-               .temperature = parameters.temperature,
-               .vocab_start = cuts[s]},
-              context));
+    must(on::draw({.logits = shards[s],
+                   .choices = choice_tensor,
+                   .token = Tensor::of(token.data(), {rows, n}),
+                   .logprob = Tensor::of(logprob.data(), {rows, n}),
+                   .token_logit = Tensor::of(logit.data(), {rows, n}),
+                   .temperature = parameters.temperature,
+                   .vocab_start = cuts[s]},
+                  context));
     for (std::size_t i = 0; i < draw_count; ++i) {
       EXPECT_TRUE(token[i] < 0 || r.token[i] < 0) << "two shards drew";
       r.token[i] = std::max(r.token[i], token[i]);

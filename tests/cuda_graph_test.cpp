@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+// Calls in a CUDA graph: a replay reads what its tensors then hold, logits and parameters. Under
+// the strictest capture mode a call that waits or allocates would make the capture fail.
+#include <gtest/gtest.h>
+
+#include <optional>
+
+#include "logsum/logsumexp.hpp"
+#include "logsum/softmax.hpp"
+#include "support/cdf.hpp"
+#include "support/cuda.hpp"
+#include "support/mirrored.hpp"
+#include "support/statistics.hpp"
+
+namespace logsum::test {
+namespace {
+
+using CudaGraph = OnGpu;
+
+constexpr std::int64_t kColumns = 5000;
+constexpr std::int64_t kRows[] = {1, 8, 64, 300, 4096};
+
+class Graph {
+ public:
+  template <class Work>
+  explicit Graph(const Work& work) {
+    must("a capture", cudaStreamBeginCapture(stream_.get(), cudaStreamCaptureModeGlobal));
+    work(stream_.get());
+    must("the capture", cudaStreamEndCapture(stream_.get(), &graph_));
+    must("the graph", cudaGraphInstantiate(&executable_, graph_, 0));
+  }
+  ~Graph() {
+    cudaGraphExecDestroy(executable_);
+    cudaGraphDestroy(graph_);
+  }
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+
+  void replay() const {
+    must("a replay", cudaGraphLaunch(executable_, stream_.get()));
+    stream_.wait();
+  }
+
+  std::vector<cudaGraphNodeType> nodes() const {
+    std::size_t count = 0;
+    must("nodes", cudaGraphGetNodes(graph_, nullptr, &count));
+    std::vector<cudaGraphNode_t> nodes(count);
+    must("nodes", cudaGraphGetNodes(graph_, nodes.data(), &count));
+    std::vector<cudaGraphNodeType> types(count);
+    for (std::size_t i = 0; i < count; ++i)
+      must("a node", cudaGraphNodeGetType(nodes[i], &types[i]));
+    return types;
+  }
+
+ private:
+  Stream stream_;
+  cudaGraph_t graph_ = nullptr;
+  cudaGraphExec_t executable_ = nullptr;
+};
+
+const std::vector<cudaGraphNodeType> kOneKernel = {cudaGraphNodeTypeKernel};
+
+// Arguments whose tensors are on the host, as a graph with copies of them on the GPU. Called once
+// before it is captured, as is usual: a kernel is loaded when it is first used.
+template <class Operation, class Args>
+class Captured {
+ public:
+  Captured(Operation operation, const Args& args,
+           std::size_t (*workspace_size)(const Args&) noexcept, Context context)
+      : moved_(cuda_memory(), args), workspace_(workspace_size(moved_.args())) {
+    moved_.add_tensors();
+    moved_.mirror().to_device();
+    context.workspace = {workspace_.data(), workspace_size(moved_.args())};
+    call_on_gpu(operation, moved_.args(), context);
+    must("the first call", cudaDeviceSynchronize());
+    graph_.emplace([&](cudaStream_t stream) {
+      context.stream = stream;
+      call_on_gpu(operation, moved_.args(), context);
+    });
+  }
+
+  // On what the tensors on the host hold now.
+  void replay() {
+    moved_.mirror().to_device();
+    graph_->replay();
+    moved_.to_host("replay");
+  }
+  std::vector<cudaGraphNodeType> nodes() const { return graph_->nodes(); }
+
+ private:
+  Moved<Args> moved_;
+  DeviceBuffer<std::byte> workspace_;
+  std::optional<Graph> graph_;
+};
+
+// All that may change between two replays.
+struct Inputs {
+  std::vector<float> logits, temperature;
+  std::vector<std::int64_t> seed, offset, target;
+  std::vector<double> u;
+
+  explicit Inputs(std::int64_t rows) : rows_(rows) {
+    for (auto* v : {&seed, &offset, &target}) v->resize(std::size_t(rows));
+    temperature.resize(std::size_t(rows));
+    u.resize(std::size_t(rows));
+    logits = many_logits(std::size_t(rows * kColumns), 5, 8);
+    change(0);
+  }
+
+  void change(std::uint32_t replay) {
+    for (std::size_t i = 0; i < seed.size(); ++i) {
+      const auto k = static_cast<std::uint32_t>(i);
+      logits[i * kColumns + (i + replay) % kColumns] = 9;
+      temperature[i] = 0.25f + static_cast<float>((k + replay) % 8) / 4;
+      seed[i] = static_cast<std::int64_t>(replay) << 33;
+      offset[i] = static_cast<std::int64_t>(i * 3 + replay);
+      target[i] = static_cast<std::int64_t>((i * 7919 + replay * 31) % kColumns);
+      u[i] = uniform(17, i, replay);
+    }
+  }
+
+  Tensor tensor() { return Tensor::of(logits.data(), {rows_, kColumns}); }
+  Tensor temperatures() { return Tensor::of(temperature.data(), {rows_}); }
+  SampleArgs sampling(bool from_u) {
+    SampleArgs args{.temperature = temperatures(),
+                    .seed = Tensor::of(seed.data(), {rows_}),
+                    .offset = Tensor::of(offset.data(), {rows_})};
+    if (from_u) args.u = Tensor::of(u.data(), {rows_, 1});
+    return args;
+  }
+
+ private:
+  std::int64_t rows_;
+};
+
+std::uint32_t replays_of(std::int64_t rows) { return rows > 300 || is_quick() ? 3 : 20; }
+
+::testing::AssertionResult same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  if (same_elements(a, 0, b, 0, a.size())) return ::testing::AssertionSuccess();
+  return ::testing::AssertionFailure() << "an output differs";
+}
+
+// `replay` against a direct call, and the CPU's bits where they are promised.
+template <class Results, class Direct>
+void expect_same(const Results& replay, Determinism determinism, const Direct& direct) {
+  ASSERT_TRUE(same_bits(replay, direct(cuda(determinism))));
+  if (determinism != Determinism::cross_device) return;
+  ASSERT_TRUE(same_bits(replay, direct(Context{.backend = Backend::cpu})));
+}
+
+TEST_F(CudaGraph, SampleIsOneKernelThatReadsItsParameters) {
+  for (const std::int64_t rows : kRows)
+    for (const Determinism determinism : kDeterminisms)
+      for (const bool from_u : {false, true}) {
+        SCOPED_TRACE(std::to_string(rows) + " rows, " + (from_u ? "u" : "seed"));
+        Inputs inputs(rows);
+        const Draws unwritten(std::size_t(rows), 1);
+        Draws d = unwritten;
+        const SampleArgs args = draws_into(d, inputs.tensor(), inputs.sampling(from_u));
+        Captured captured(&sample, args, &sample_workspace_size, cuda(determinism));
+        ASSERT_EQ(captured.nodes(), kOneKernel);
+        for (std::uint32_t replay = 1; replay <= replays_of(rows); ++replay) {
+          inputs.change(replay);
+          d = unwritten;  // where it is
+          captured.replay();
+          expect_same(d, determinism, [&](const Context& context) {
+            return draws_of(inputs.tensor(), context, inputs.sampling(from_u));
+          });
+        }
+      }
+}
+
+TEST_F(CudaGraph, TokenLogprobsIsOneKernelThatReadsItsTargets) {
+  for (const std::int64_t rows : kRows)
+    for (const Determinism determinism : kDeterminisms) {
+      SCOPED_TRACE(std::to_string(rows) + " rows");
+      Inputs inputs(rows);
+      const Scores unwritten(std::size_t(rows), 1, 5);
+      Scores s = unwritten;
+      const TokenLogprobsArgs parameters{.temperature = inputs.temperatures()};
+      const TokenLogprobsArgs args = scores_into(s, inputs.tensor(), inputs.target, parameters);
+      Captured captured(&token_logprobs, args, &token_logprobs_workspace_size, cuda(determinism));
+      ASSERT_EQ(captured.nodes(), kOneKernel);
+      for (std::uint32_t replay = 1; replay <= replays_of(rows); ++replay) {
+        inputs.change(replay);
+        s = unwritten;  // where it is
+        captured.replay();
+        expect_same(s, determinism, [&](const Context& context) {
+          return scores_of(inputs.tensor(), inputs.target, context, parameters);
+        });
+      }
+    }
+}
+
+// Two launches, or one: softmax reads its rows twice.
+TEST_F(CudaGraph, SoftmaxAndLogsumexp) {
+  for (const std::int64_t rows : kRows)
+    for (const Determinism determinism : kDeterminisms) {
+      if (rows > 300) continue;
+      SCOPED_TRACE(std::to_string(rows) + " rows");
+      Inputs inputs(rows);
+      const std::vector<float> no_p(inputs.logits.size(), 99), no_lse(std::size_t(rows), 99);
+      const auto softmax_args = [&](std::vector<float>& p) {
+        return SoftmaxArgs{.logits = inputs.tensor(),
+                           .output = Tensor::of(p.data(), {rows, kColumns}),
+                           .temperature = inputs.temperatures()};
+      };
+      const auto lse_args = [&](std::vector<float>& lse) {
+        return LogsumexpArgs{.logits = inputs.tensor(),
+                             .lse = Tensor::of(lse.data(), {rows}),
+                             .temperature = inputs.temperatures()};
+      };
+      std::vector<float> p = no_p, lse = no_lse;
+      Captured rows_to_p(&softmax, softmax_args(p), &softmax_workspace_size, cuda(determinism));
+      Captured rows_to_lse(&logsumexp, lse_args(lse), &logsumexp_workspace_size, cuda(determinism));
+      ASSERT_EQ(rows_to_p.nodes(), std::vector(2, cudaGraphNodeTypeKernel));
+      ASSERT_EQ(rows_to_lse.nodes(), kOneKernel);
+      for (std::uint32_t replay = 1; replay <= 3; ++replay) {
+        inputs.change(replay);
+        p = no_p;
+        lse = no_lse;
+        rows_to_p.replay();
+        rows_to_lse.replay();
+        expect_same(p, determinism, [&](const Context& context) {
+          std::vector<float> direct = no_p;
+          must(on::softmax(softmax_args(direct), context));
+          return direct;
+        });
+        expect_same(lse, determinism, [&](const Context& context) {
+          std::vector<float> direct = no_lse;
+          must(on::logsumexp(lse_args(direct), context));
+          return direct;
+        });
+      }
+    }
+}
+
+}  // namespace
+}  // namespace logsum::test

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""check_report on a small tree with a good report, and with each thing that can be wrong."""
+
+import json
+import pathlib
+import shutil
+import tempfile
+import unittest
+
+import check_report
+import render
+import source_hash
+
+
+def good(root):
+    counts = {"run": 3, "passed": 2, "failed": 0, "skipped": 1}
+    test = {"outcome": "passed", **counts, "cuda_calls": 5, "seconds": 0.1, "failures": []}
+    found = {"outcome": "passed", "errors": 0, "tests": 2, "cuda_calls": 4, "seconds": 1.0}
+    return {
+        "format": 1,
+        "date": "2026-01-01 00:00 UTC",
+        "backend": "cuda",
+        "rehearsal": False,
+        "source_hash": source_hash.source_hash(root),
+        "build": {"cuda": "13.0", "architectures": "90-real", "compiler": "GNU 12"},
+        "machine": {
+            "device": "A GPU",
+            "compute_capability": "9.0",
+            "driver": "580",
+            "cpu": "1 × A CPU",
+            "sanitizer": "2025.3",
+        },
+        "tests": [{"program": name, **test} for name in ("a_test", "b_test")],
+        "sanitizers": [
+            {"tool": "memcheck", "program": "a_test", "filter": "A.*", **found, "message": ""}
+        ],
+        "benchmark": {
+            "outcome": "passed",
+            "command": "logsum bench",
+            "output": {"results": [{"operation": "sample", "seconds": 1.5e-3}]},
+        },
+    }
+
+
+class Check(unittest.TestCase):
+    def setUp(self):
+        self.root = pathlib.Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.root)
+        self.write("src/a.cpp", "int a;\n")
+        self.write("tests/a_test.cpp", "int test;\n")
+        self.write("tests/b_test.cpp", "int test;\n")
+        self.write("tools/gpu/sanitize.txt", "# why\nmemcheck a_test A.*\n")
+        self.write("tools/gpu/sanitize_exceptions.txt", "# none\n")
+        self.report = good(self.root)
+
+    def write(self, name, text):
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    def commit(self):
+        self.write("bench/gpu/report.json", json.dumps(self.report))
+        self.write("bench/gpu/report.md", render.render(self.report))
+
+    def problems(self):
+        self.commit()
+        return check_report.problems(self.root)
+
+    def refused(self, *texts):
+        found = self.problems()
+        self.assertEqual(len(found), len(texts), found)
+        for problem, text in zip(found, texts):
+            self.assertIn(text, problem)
+
+    def test_good(self):
+        self.assertEqual(self.problems(), [])
+
+    def test_none(self):
+        [problem] = check_report.problems(self.root)
+        self.assertIn("report.json can't be read", problem)
+
+    def test_no_json(self):
+        self.commit()
+        self.write("bench/gpu/report.json", '{"format": 1')
+        [problem] = check_report.problems(self.root)
+        self.assertIn("is no JSON", problem)
+
+    def test_other_format(self):
+        self.report["format"] = 0
+        self.refused("format 0")
+
+    def test_stale(self):
+        self.write("src/a.cpp", "int b;\n")
+        self.refused("stale")
+
+    def test_stale_by_a_new_file(self):
+        self.write("src/b.cu", "")
+        self.refused("stale")
+
+    def test_not_stale_by_documentation_and_tools(self):
+        self.write("README.md", "words\n")
+        self.write("tools/gpu/run.py", "words\n")
+        self.write("src/notes.md", "words\n")
+        self.assertEqual(self.problems(), [])
+
+    def test_rehearsal(self):
+        self.report.update(rehearsal=True, backend="cpu")
+        self.refused("a rehearsal on the cpu backend")
+
+    def test_backend_alone_makes_it_a_rehearsal(self):
+        self.report["backend"] = "cpu"
+        self.refused("a rehearsal on the cpu backend")
+
+    def test_no_gpu(self):
+        self.report["machine"]["device"] = "none"
+        self.refused("names no GPU")
+
+    def test_failed(self):
+        failure = {"name": "A.Adds", "message": "1 != 2"}
+        self.report["tests"][0].update(outcome="failed", failed=1, passed=1, failures=[failure])
+        self.refused("a_test failed: 1 of 3 tests, first A.Adds")
+
+    def test_crashed(self):
+        failure = {"name": "A.Adds", "message": "SIGSEGV"}
+        self.report["tests"][0].update(outcome="crashed", failed=1, passed=1, failures=[failure])
+        self.refused("a_test crashed")
+
+    def test_failure_under_a_passed_outcome(self):
+        self.report["tests"][1].update(failed=1, passed=1)
+        self.refused("b_test passed: 1 of 3")
+
+    def test_numbers_that_do_not_add_up(self):
+        self.report["tests"][1]["run"] = 4
+        self.refused("b_test: passed and skipped don't add up")
+
+    def test_not_run(self):
+        self.report["tests"][1] = {"program": "b_test", "outcome": "not run"}
+        self.refused("b_test was not run")
+
+    def test_a_program_is_missing(self):
+        del self.report["tests"][1]
+        self.refused("b_test isn't in it")
+
+    def test_a_program_that_is_no_more(self):
+        self.report["tests"].append({**self.report["tests"][0], "program": "c_test"})
+        self.refused("no tests/c_test.cpp")
+
+    def test_zero_tests(self):
+        for test in self.report["tests"]:
+            test.update(run=0, passed=0, skipped=0)
+        self.refused("no test ran")
+
+    def test_all_skipped(self):
+        for test in self.report["tests"]:
+            test.update(run=3, passed=0, skipped=3)
+        self.refused("no test ran")
+
+    def test_no_call(self):
+        for test in self.report["tests"]:
+            test["cuda_calls"] = 0
+        self.refused("no test called the CUDA backend")
+
+    def test_sanitizer_errors(self):
+        self.report["sanitizers"][0].update(outcome="errors found", errors=2)
+        self.refused("memcheck a_test A.*: errors found (2)")
+
+    def test_sanitizer_errors_under_a_passed_outcome(self):
+        self.report["sanitizers"][0]["errors"] = 2
+        self.refused("memcheck a_test A.*: 2 errors")
+
+    def test_sanitizer_errors_that_are_explained(self):
+        self.report["sanitizers"][0].update(outcome="errors found", errors=2)
+        self.write("tools/gpu/sanitize_exceptions.txt", "memcheck a_test A.* the driver's own\n")
+        self.assertEqual(self.problems(), [])
+
+    def test_an_exception_needs_a_reason(self):
+        self.write("tools/gpu/sanitize_exceptions.txt", "memcheck a_test A.*\n")
+        with self.assertRaisesRegex(ValueError, "line 1.*why"):
+            self.problems()
+
+    def test_an_exception_for_nothing(self):
+        self.write("tools/gpu/sanitize_exceptions.txt", "memcheck a_test A.* the driver's own\n")
+        self.refused("excuses nothing")
+
+    def test_sanitizer_not_run(self):
+        entry = {key: self.report["sanitizers"][0][key] for key in ("tool", "program", "filter")}
+        self.report["sanitizers"] = [{**entry, "outcome": "not run"}]
+        self.refused("memcheck a_test A.*: not run")
+
+    def test_sanitizer_without_tests_or_calls(self):
+        self.report["sanitizers"][0]["tests"] = 0
+        self.refused("the filter matches no test")
+        self.report["sanitizers"][0].update(tests=1, cuda_calls=0)
+        self.refused("no call of the CUDA backend")
+
+    def test_sanitizer_lists_differ(self):
+        self.write("tools/gpu/sanitize.txt", "racecheck a_test A.*\n")
+        self.refused("racecheck a_test A.*: not run", "not in sanitize.txt")
+
+    def test_benchmark(self):
+        self.report["benchmark"] = {"outcome": "not run"}
+        self.assertEqual(self.problems(), [])
+        self.report["benchmark"] = {"outcome": "crashed", "message": "SIGSEGV"}
+        self.refused("the benchmark crashed: SIGSEGV")
+
+    def test_markdown_edited_by_hand(self):
+        self.commit()
+        text = (self.root / "bench/gpu/report.md").read_text(encoding="utf-8")
+        self.write("bench/gpu/report.md", text.replace("10 calls", "11 calls"))
+        [problem] = check_report.problems(self.root)
+        self.assertIn("neither is edited by hand", problem)
+
+    def test_json_edited_by_hand(self):
+        self.commit()
+        self.report["tests"][0]["cuda_calls"] = 6
+        self.write("bench/gpu/report.json", json.dumps(self.report))
+        [problem] = check_report.problems(self.root)
+        self.assertIn("neither is edited by hand", problem)

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what programs print, write and exit with to a part of the report."""
+
+import json
+import pathlib
+import tempfile
+import unittest
+
+import gtest_result
+import report
+import sanitizer
+from process import Run
+
+PASSED = """\
+[==========] Running 3 tests from 1 test suite.
+[ RUN      ] A.Adds
+[       OK ] A.Adds (1 ms)
+[ RUN      ] A.Typed/0
+[       OK ] A.Typed/0 (0 ms)
+[ RUN      ] A.Later
+[  SKIPPED ] A.Later (0 ms)
+[==========] 3 tests from 1 test suite ran. (1 ms total)
+[  SKIPPED ] 1 test, listed below:
+[  SKIPPED ] A.Later
+[logsum] 12 calls on cuda
+"""
+FAILED = """\
+[ RUN      ] A.Adds
+/home/someone/logsum/tests/a_test.cpp:12: Failure
+  1 != 2
+[  FAILED  ] A.Adds, where GetParam() = 4 (3 ms)
+[ RUN      ] A.Ends
+[       OK ] A.Ends (0 ms)
+[  FAILED  ] 1 test, listed below:
+[  FAILED  ] A.Adds
+"""
+HALF = "[ RUN      ] A.Adds\n[       OK ] A.Adds (1 ms)\n[ RUN      ] A.Hangs\nsome words\n"
+JSON = {
+    "testsuites": [
+        {
+            "name": "A",
+            "testsuite": [
+                {"name": "Adds", "status": "RUN", "result": "COMPLETED"},
+                {"name": "Later", "status": "RUN", "result": "SKIPPED"},
+                {"name": "DISABLED_No", "status": "NOTRUN", "result": "SUPPRESSED"},
+                {
+                    "name": "Fails",
+                    "status": "RUN",
+                    "result": "COMPLETED",
+                    "failures": [{"failure": "one"}, {"failure": "two"}],
+                },
+            ],
+        }
+    ]
+}
+
+
+class GTest(unittest.TestCase):
+    def read(self, run, document=None):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "a.json"
+            if document:
+                path.write_text(json.dumps(document), encoding="utf-8")
+            return gtest_result.read(run, path)
+
+    def counts(self, result):
+        return [result[key] for key in ("outcome", "run", "passed", "failed", "skipped")]
+
+    def test_passed(self):
+        result = self.read(Run("exited", 0, 1.25, PASSED))
+        self.assertEqual(self.counts(result), ["passed", 3, 2, 0, 1])
+        self.assertEqual(result["cuda_calls"], 12)
+        self.assertEqual(result["failures"], [])
+
+    def test_failed(self):
+        result = self.read(Run("exited", 1, 1, FAILED))
+        self.assertEqual(self.counts(result), ["failed", 2, 1, 1, 0])
+        [failure] = result["failures"]
+        self.assertEqual(failure["name"], "A.Adds")
+        self.assertEqual(failure["message"], "tests/a_test.cpp:12: Failure\n  1 != 2")
+
+    def test_json_counts_before_text(self):
+        result = self.read(Run("exited", 1, 1, "[logsum] 1 calls on cuda\n"), JSON)
+        self.assertEqual(self.counts(result), ["failed", 3, 1, 1, 1])
+        self.assertEqual(result["failures"], [{"name": "A.Fails", "message": "one\ntwo"}])
+
+    def test_crashed(self):
+        result = self.read(Run("crashed", "SIGSEGV", 1, HALF))
+        self.assertEqual(self.counts(result), ["crashed", 2, 1, 1, 0])
+        [failure] = result["failures"]
+        self.assertEqual(failure["name"], "A.Hangs")
+        self.assertIn("crashed SIGSEGV", failure["message"])
+        self.assertIn("some words", failure["message"])
+
+    def test_timed_out(self):
+        result = self.read(Run("timed out", "after 5 s", 5, HALF))
+        self.assertEqual(self.counts(result), ["timed out", 2, 1, 1, 0])
+
+    def test_crashed_after_the_last_test(self):
+        result = self.read(Run("crashed", "SIGABRT", 1, PASSED))
+        self.assertEqual(result["outcome"], "crashed")
+        self.assertEqual(result["failures"][0]["name"], "(the program)")
+
+    def test_a_status_that_no_test_explains(self):
+        result = self.read(Run("exited", 1, 1, PASSED))
+        self.assertEqual(result["outcome"], "failed")
+        self.assertIn("with status 1", result["failures"][0]["message"])
+
+    def test_a_program_that_does_not_start(self):
+        result = self.read(Run("exited", 127, 0, "libx.so.1: cannot open shared object file\n"))
+        self.assertEqual(self.counts(result), ["failed", 0, 0, 0, 0])
+        self.assertIn("libx.so.1", result["failures"][0]["message"])
+
+    def test_messages_are_cut(self):
+        text = gtest_result.shorten("x" * 10000)
+        self.assertLessEqual(len(text), gtest_result.MESSAGE)
+
+
+class Sanitizer(unittest.TestCase):
+    CLEAN = "========= ERROR SUMMARY: 0 errors\n"
+    RAN = "[==========] 2 tests from 1 test suite ran. (9 ms total)\n[logsum] 3 calls on cuda\n"
+
+    def test_clean(self):
+        result = sanitizer.read(Run("exited", 0, 2, self.RAN + self.CLEAN))
+        self.assertEqual((result["outcome"], result["errors"]), ("passed", 0))
+        self.assertEqual((result["tests"], result["cuda_calls"]), (2, 3))
+
+    def test_racecheck(self):
+        text = "========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)\n"
+        result = sanitizer.read(Run("exited", 0, 2, self.RAN + text))
+        self.assertEqual((result["outcome"], result["errors"]), ("passed", 0))
+
+    def test_errors(self):
+        text = "========= Invalid __global__ read of size 4 bytes\n"
+        text += "========= ERROR SUMMARY: 1 error\n"
+        result = sanitizer.read(Run("exited", sanitizer.FOUND, 2, self.RAN + text))
+        self.assertEqual((result["outcome"], result["errors"]), ("errors found", 1))
+        self.assertIn("Invalid __global__ read", result["message"])
+
+    def test_failed_test_without_errors(self):
+        result = sanitizer.read(Run("exited", 1, 2, self.RAN + self.CLEAN))
+        self.assertEqual(result["outcome"], "failed")
+
+    def test_no_summary(self):
+        result = sanitizer.read(Run("exited", 0, 2, self.RAN))
+        self.assertEqual((result["outcome"], result["errors"]), ("failed", None))
+
+    def test_timed_out(self):
+        result = sanitizer.read(Run("timed out", "after 9 s", 9, ""))
+        self.assertEqual(result["outcome"], "timed out")
+
+    def test_list(self):
+        text = "# words\n\nmemcheck a_test A.*:B.C-D.*  # why\n"
+        self.assertEqual(
+            sanitizer.entries(text), [sanitizer.Entry("memcheck", "a_test", "A.*:B.C-D.*")]
+        )
+        self.assertEqual(len(sanitizer.entries("all a_test *\nmemcheck,initcheck b_test *")), 6)
+        for wrong in (
+            "memcheck,all a_test *",
+            "memchek a_test A.*",
+            "memcheck a_test",
+            "memcheck a_test A B",
+        ):
+            with self.assertRaisesRegex(ValueError, "line 1"):
+                sanitizer.entries(wrong)
+
+    def test_the_lists_that_are_here(self):
+        tools = pathlib.Path(sanitizer.__file__).parent
+        programs = {path.stem for path in (tools.parent.parent / "tests").glob("*_test.cpp")}
+        entries = sanitizer.entries((tools / "sanitize.txt").read_text(encoding="utf-8"))
+        self.assertEqual({entry.tool for entry in entries}, set(sanitizer.TOOLS))
+        self.assertEqual({entry.program for entry in entries} - programs, set())
+        self.assertEqual(len({report.sanitizer_name(entry) for entry in entries}), len(entries))

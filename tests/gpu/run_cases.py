@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""run.py on a bundle of shell scripts: programs that pass, crash, hang; with an nvidia-smi and a
+compute-sanitizer that are scripts too."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import zipfile
+
+TOOLS = pathlib.Path(__file__).resolve().parent.parent.parent / "tools/gpu"
+
+PASSES = """
+echo "[ RUN      ] A.Adds"
+echo "[       OK ] A.Adds (1 ms)"
+echo "[==========] 1 test from 1 test suite ran. (1 ms total)"
+[ "$LOGSUM_TEST_BACKEND" = cuda ] && echo "[logsum] 7 calls on cuda"
+test -f "$LOGSUM_DEMO_LOGITS"
+"""
+CRASHES = 'echo "[ RUN      ] A.Crashes"\nkill -SEGV $$\n'
+HANGS = 'echo "[ RUN      ] A.Hangs"\nsleep 100\n'
+SMI = 'echo "A GPU, 9.0, 580.1"\n'
+SANITIZER = """
+[ "$1" = --version ] && echo "Version 2025.3.1" && exit
+while [ "${1#--}" != "$1" ]; do shift; done
+"$@" && echo "========= ERROR SUMMARY: 0 errors"
+"""
+BENCH = 'echo \'{"results": [{"operation": "sample", "seconds": 0.5}]}\'\n'
+
+
+class RunBundle(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.bundle = self.folder / "bundle"
+        self.out = self.folder / "out"
+        for name in ("bin", "data", "gpu"):
+            (self.bundle / name).mkdir(parents=True)
+        (self.folder / "path").mkdir()
+        for path in TOOLS.glob("*.py"):
+            shutil.copy(path, self.bundle / "gpu")
+        (self.bundle / "data/demo_logits.safetensors").write_text("")
+        (self.bundle / "gpu/benchmark.txt").write_text("logsum bench\n")
+        (self.bundle / "gpu/sanitize.txt").write_text("memcheck a_test A.*\n")
+        self.script("path/nvidia-smi", SMI)
+        with zipfile.ZipFile(self.bundle / "sanitizer.zip", "w") as file:
+            file.writestr("compute-sanitizer", "#!/bin/sh\n" + SANITIZER)
+        self.script("bundle/bin/logsum", BENCH)
+        self.programs({"a_test": PASSES})
+
+    def script(self, name, text):
+        path = self.folder / name
+        path.write_text("#!/bin/sh\n" + text)
+        path.chmod(0o755)
+
+    def programs(self, texts, source_hash="abc"):
+        for name, text in texts.items():
+            self.script(f"bundle/bin/{name}", text)
+        build = {"cuda": "13.0", "architectures": "90-real", "compiler": "GNU 12"}
+        manifest = {"source_hash": source_hash, "build": build, "programs": list(texts)}
+        (self.bundle / "manifest.json").write_text(json.dumps(manifest))
+
+    def start(self, *arguments):
+        environment = dict(os.environ, PATH=f"{self.folder / 'path'}:{os.environ['PATH']}")
+        return subprocess.Popen(
+            [sys.executable, "-B", self.bundle / "gpu/run.py", self.out, *arguments],
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def run_it(self, *arguments, status=0):
+        process = self.start(*arguments)
+        _, errors = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, status, errors)
+        return errors
+
+    def report(self):
+        return json.loads((self.out / "report.json").read_text(encoding="utf-8"))
+
+    def test_all(self):
+        (self.bundle / "bin/a_test").chmod(0o644)  # copied by something that loses modes
+        self.run_it()
+        report = self.report()
+        self.assertEqual(report["backend"], "cuda")
+        self.assertFalse(report["rehearsal"])
+        self.assertEqual(report["source_hash"], "abc")
+        self.assertEqual(report["machine"]["device"], "A GPU")
+        self.assertEqual(report["machine"]["sanitizer"], "2025.3.1")
+        [test], [found] = report["tests"], report["sanitizers"]
+        self.assertEqual((test["outcome"], test["passed"], test["cuda_calls"]), ("passed", 1, 7))
+        self.assertEqual((found["outcome"], found["errors"], found["tests"]), ("passed", 0, 1))
+        self.assertEqual(report["benchmark"]["output"]["results"][0]["operation"], "sample")
+        text = (self.out / "report.md").read_text(encoding="utf-8")
+        self.assertIn("1 tests: 1 passed, 0 failed, 0 skipped; 7 calls on the GPU", text)
+
+    def test_crash_and_hang_are_failures_and_lose_nothing(self):
+        self.programs({"a_test": PASSES, "b_test": CRASHES, "c_test": HANGS})
+        self.run_it("--timeout=1", "--phases=tests", status=1)
+        outcomes = [test["outcome"] for test in self.report()["tests"]]
+        self.assertEqual(outcomes, ["passed", "crashed", "timed out"])
+        names = [test["failures"][0]["name"] for test in self.report()["tests"][1:]]
+        self.assertEqual(names, ["A.Crashes", "A.Hangs"])
+
+    def test_deadline_and_missing(self):
+        self.programs({"a_test": PASSES, "b_test": "sleep 3\n" + PASSES})
+        self.run_it("-j1", "--deadline=2")
+        outcomes = [test["outcome"] for test in self.report()["tests"]]
+        self.assertEqual(outcomes, ["passed", "not run"])
+        self.script("bundle/bin/a_test", CRASHES)  # would be seen if it ran again
+        self.run_it("--phases=tests", "--missing")
+        outcomes = [test["outcome"] for test in self.report()["tests"]]
+        self.assertEqual(outcomes, ["passed", "passed"])
+
+    def test_results_of_two_builds_do_not_mix(self):
+        self.run_it()
+        self.programs({"a_test": PASSES}, source_hash="def")
+        self.assertIn("source_hash was abc, is def", self.run_it(status=1))
+
+    def test_rehearsal(self):
+        (self.folder / "path/nvidia-smi").unlink()
+        self.script("path/nvidia-smi", 'echo "no driver"\nexit 9\n')
+        self.assertIn("no driver", self.run_it(status=1))
+        self.run_it("--backend=cpu")
+        report = self.report()
+        self.assertTrue(report["rehearsal"])
+        self.assertEqual(report["machine"]["device"], "none")
+        self.assertEqual(report["tests"][0]["cuda_calls"], 0)
+        self.assertIn("no evidence", (self.out / "report.md").read_text(encoding="utf-8"))
+
+    def test_benchmark_that_there_is_not(self):
+        self.script("bundle/bin/logsum", 'echo "no such option --device" >&2\nexit 2\n')
+        self.run_it("--phases=benchmark")
+        self.assertEqual(self.report()["benchmark"]["outcome"], "not run")
+        self.assertIn("no such option", self.report()["benchmark"]["message"])
+
+    def test_benchmark_that_fails(self):
+        self.script("bundle/bin/logsum", "exit 1\n")
+        self.run_it("--phases=benchmark", status=1)
+        self.assertEqual(self.report()["benchmark"]["outcome"], "failed")
+
+    def test_told_to_stop(self):
+        self.programs({"a_test": PASSES, "b_test": f"echo $$ >{self.folder}/pid\n" + HANGS})
+        process = self.start("--phases=tests")
+        pid = self.folder / "pid"
+        part = self.out / "parts/test-a_test.json"
+        while not (pid.exists() and pid.read_text().strip() and part.exists()):
+            time.sleep(0.05)
+        process.terminate()
+        process.communicate(timeout=30)
+        outcomes = [test["outcome"] for test in self.report()["tests"]]
+        self.assertEqual(outcomes, ["passed", "not run"])
+        with self.assertRaises(ProcessLookupError):
+            os.kill(int(pid.read_text()), 0)
