@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
 cmake -S . -B build/fuzz -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DLOGSUM_FUZZ=ON \
-  -DLOGSUM_TESTS=OFF -DLOGSUM_TOOL=OFF -DLOGSUM_SANITIZE=address,undefined \
+  -DLOGSUM_TESTS=OFF -DLOGSUM_TOOL=OFF -DLOGSUM_CUDA=OFF -DLOGSUM_SANITIZE=address,undefined \
   -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_C_COMPILER=clang-14 >/dev/null
 cmake --build build/fuzz --target logsum_fuzzers
 for target in build/fuzz/fuzz/*_fuzz; do

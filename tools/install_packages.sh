@@ -11,7 +11,7 @@ case ${1:-build} in
   build) ;;
   test) packages+=(libgtest-dev librapidcheck-dev librandom123-dev python3) ;;
   ci)
-    packages+=(libgtest-dev librapidcheck-dev librandom123-dev python3
+    packages+=(libgtest-dev librapidcheck-dev librandom123-dev python3 python3-pip
       clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev libfuzzer-14-dev
       ccache codespell shellcheck git time)
     ;;

@@ -12,7 +12,7 @@ export LOGSUM_QUICK=1
 build() {
   local directory=build/${1/,/-}
   cmake -S . -B "$directory" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DLOGSUM_TOOL=OFF \
-    "-DLOGSUM_SANITIZE=$1" >/dev/null
+    -DLOGSUM_CUDA=OFF "-DLOGSUM_SANITIZE=$1" >/dev/null
   cmake --build "$directory" --target "${@:2}"
 }
 

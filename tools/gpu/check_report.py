@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Checks bench/gpu/report.json and report.md: the CUDA backend's tests passed, on a GPU, from the
+sources as they are now.
+
+    tools/gpu/check_report.py             what CI runs
+    tools/gpu/check_report.py --render    writes report.md anew from report.json
+"""
+
+import json
+import pathlib
+import sys
+
+import report as reports
+import sanitizer
+import source_hash
+from render import render, totals
+
+ROOT = source_hash.ROOT
+SHOWN = 20
+REFRESH = """\
+To make a new report (CONTRIBUTING.md, "CUDA"):
+    tools/gpu/bundle.sh                              anywhere
+    python3 build/gpu-bundle/gpu/run.py gpu-report   where the GPU is, after copying the folder
+    cp gpu-report/report.* bench/gpu                 here, when that has come back"""
+
+
+def exceptions(text):
+    """{Entry: why}; lines `tool program filter why...`, # begins a comment."""
+    found = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split("#")[0].split(maxsplit=3)
+        if words and len(words) < 4:
+            raise ValueError(f"line {number}: '{line}', must be: tool program filter why")
+        if words:
+            found[sanitizer.Entry(*words[:3])] = words[3]
+    return found
+
+
+def about_run(report, present_hash):
+    if report["rehearsal"] or report["backend"] != "cuda":
+        yield f"it is a rehearsal on the {report['backend']} backend, not a run on a GPU"
+    if report["machine"]["device"] == "none":
+        yield "it names no GPU"
+    if report["source_hash"] != present_hash:
+        yield (
+            f"it is stale: made from sources {report['source_hash'][:12]}, these are "
+            f"{present_hash[:12]} (tools/gpu/source_hash.py --list names the files that count)"
+        )
+
+
+def about_tests(tests, programs):
+    reported = [test["program"] for test in tests]
+    for name in sorted(set(programs) - set(reported)):
+        yield f"{name} isn't in it"
+    for name in sorted(set(reported) - set(programs)):
+        yield f"{name} is in it, but there is no tests/{name}.cpp"
+    for test in tests:
+        name, outcome = test["program"], test["outcome"]
+        if outcome == "not run":
+            yield f"{name} was not run"
+        elif outcome != "passed" or test["failed"] or test["failures"]:
+            first = test["failures"][0]["name"] if test["failures"] else "?"
+            yield f"{name} {outcome}: {test['failed']} of {test['run']} tests, first {first}"
+        elif test["passed"] + test["skipped"] != test["run"]:
+            yield f"{name}: passed and skipped don't add up to run"
+    total = totals(tests)
+    if total["passed"] == 0:
+        yield "no test ran"
+    if total["cuda_calls"] == 0:
+        yield "no test called the CUDA backend"
+
+
+def about_sanitizers(runs, entries, excepted):
+    by_entry = {sanitizer.Entry(r["tool"], r["program"], r["filter"]): r for r in runs}
+    unused = set(excepted)
+    for entry in entries:
+        name, run = " ".join(entry), by_entry.get(entry, reports.NOT_RUN)
+        wrong = ""
+        if run["outcome"] != "passed":
+            wrong = run["outcome"] + (f" ({run['errors']})" if run.get("errors") else "")
+        elif run["errors"] != 0:
+            wrong = f"{run['errors']} errors"
+        elif run["tests"] == 0:
+            wrong = "the filter matches no test"
+        elif run["cuda_calls"] == 0:
+            wrong = "no call of the CUDA backend"
+        if wrong and entry in excepted:
+            unused.discard(entry)
+        elif wrong:
+            yield f"{name}: {wrong} (sanitize_exceptions.txt is for what can be explained)"
+    for entry in sorted(unused):
+        yield f"sanitize_exceptions.txt: {' '.join(entry)} excuses nothing"
+    for entry in sorted(set(by_entry) - set(entries)):
+        yield f"{' '.join(entry)} is in it, but not in sanitize.txt"
+
+
+def about_benchmark(benchmark):
+    if benchmark["outcome"] not in ("passed", "not run"):
+        yield f"the benchmark {benchmark['outcome']}: {benchmark.get('message', '')}"
+
+
+def problems(root):
+    """What is wrong with the report of the tree at root, a line each."""
+    folder, tools = root / "bench/gpu", root / "tools/gpu"
+    try:
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        markdown = (folder / "report.md").read_text(encoding="utf-8")
+    except OSError as error:
+        return [f"there is none: {error.filename} can't be read"]
+    except ValueError as error:
+        return [f"report.json is no JSON: {error}"]
+    if report.get("format") != reports.FORMAT:
+        return [f"format {report.get('format')}, must be {reports.FORMAT}"]
+    entries = sanitizer.entries((tools / "sanitize.txt").read_text(encoding="utf-8"))
+    excepted = exceptions((tools / "sanitize_exceptions.txt").read_text(encoding="utf-8"))
+    programs = [path.stem for path in sorted((root / "tests").glob("*_test.cpp"))]
+    found = [
+        *about_run(report, source_hash.source_hash(root)),
+        *about_tests(report["tests"], programs),
+        *about_sanitizers(report["sanitizers"], entries, excepted),
+        *about_benchmark(report["benchmark"]),
+    ]
+    if markdown != render(report):
+        found.append(
+            "report.md isn't what report.json renders to: neither is edited by hand "
+            "(tools/gpu/check_report.py --render writes report.md)"
+        )
+    return found
+
+
+def main():
+    if "--render" in sys.argv[1:]:
+        folder = ROOT / "bench/gpu"
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        (folder / "report.md").write_text(render(report), encoding="utf-8")
+    found = problems(ROOT)
+    for problem in found[:SHOWN]:
+        print(f"bench/gpu/report: {problem}", file=sys.stderr)
+    if len(found) > SHOWN:
+        print(f"and {len(found) - SHOWN} more", file=sys.stderr)
+    if found:
+        print(REFRESH, file=sys.stderr)
+    print(f"check_report: {len(found)} problems")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A report for people: Markdown from report.json, nothing else."""
+
+
+def cell(value):
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def table(titles, rows):
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "\n".join("| " + " | ".join(map(cell, line)) + " |" for line in lines) + "\n"
+
+
+def totals(tests):
+    return {
+        key: sum(test.get(key, 0) for test in tests)
+        for key in ("run", "passed", "failed", "skipped", "cuda_calls")
+    }
+
+
+def heading(report):
+    machine, build = report["machine"], report["build"]
+    text = "# GPU report\n\n"
+    if report["rehearsal"]:
+        text += f"**A rehearsal on the {report['backend']} backend: no evidence.**\n\n"
+    facts = [
+        ("date", report["date"]),
+        ("device", machine["device"]),
+        ("compute capability", machine["compute_capability"]),
+        ("driver", machine["driver"]),
+        ("CUDA runtime", build["cuda"]),
+        ("compiled for", build["architectures"]),
+        ("host compiler", build["compiler"]),
+        ("host", machine["cpu"]),
+        ("compute-sanitizer", machine["sanitizer"]),
+        ("sources", f"`{report['source_hash']}`"),
+    ]
+    return text + table(["", ""], facts)
+
+
+def tests(report):
+    total = totals(report["tests"])
+    text = "\n## Tests\n\n"
+    text += (
+        f"{total['run']} tests: {total['passed']} passed, {total['failed']} failed, "
+        f"{total['skipped']} skipped; {total['cuda_calls']} calls on the GPU.\n\n"
+    )
+    keys = ["program", "outcome", "run", "passed", "failed", "skipped", "cuda_calls", "seconds"]
+    titles = [*keys[:6], "calls on cuda", "s"]
+    text += table(titles, [[test.get(key) for key in keys] for test in report["tests"]])
+    for test in report["tests"]:
+        for failure in test.get("failures", []):
+            text += f"\n{test['program']}: {failure['name']}\n\n"
+            text += "".join(f"    {line}\n" for line in failure["message"].splitlines())
+    return text
+
+
+def sanitizers(report):
+    text = "\n## compute-sanitizer\n\n"
+    keys = ["tool", "program", "filter", "outcome", "errors", "tests", "cuda_calls", "seconds"]
+    titles = [*keys[:6], "calls on cuda", "s"]
+    rows = []
+    for run in report["sanitizers"]:
+        rows.append([f"`{run[key]}`" if key == "filter" else run.get(key) for key in keys])
+    text += table(titles, rows)
+    for run in report["sanitizers"]:
+        if run.get("message"):
+            text += f"\n{run['tool']} {run['program']}\n\n"
+            text += "".join(f"    {line}\n" for line in run["message"].splitlines())
+    return text
+
+
+def benchmark(report):
+    bench = report["benchmark"]
+    text = "\n## Benchmark\n\n"
+    if bench.get("command"):
+        text += f"    {bench['command']}\n\n"
+    if bench["outcome"] != "passed":
+        reason = bench.get("message", "")
+        return text + bench["outcome"] + (f": {reason}" if reason else "") + "\n"
+    output = bench["output"]
+    for key, value in output.items():
+        if not isinstance(value, (list, dict)):
+            text += f"- {key}: {cell(value)}\n"
+    rows = output.get("results", [])
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    return text + "\n" + table(keys, [[row.get(key) for key in keys] for row in rows])
+
+
+def render(report):
+    return heading(report) + tests(report) + sanitizers(report) + benchmark(report)

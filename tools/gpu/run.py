@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the GPU bundle on the machine with the GPU: the tests with the CUDA backend, some of them
+under compute-sanitizer, the benchmark; writes OUT/report.json and OUT/report.md.
+
+A crash or a hang is a failure in the report. Where the machine's time is short: --deadline leaves
+for a later call with the same OUT and --missing what hasn't begun."""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import shlex
+import signal
+import sys
+import time
+import zipfile
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+import gtest_result
+import machine
+import process
+import report
+import sanitizer
+
+BUNDLE = pathlib.Path(__file__).resolve().parent.parent
+HERE = BUNDLE / "gpu"
+PHASES = ("tests", "sanitizers", "benchmark")
+USAGE_ERROR = 2  # logsum's exit status where it doesn't know an option
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser.add_argument("out", type=pathlib.Path, help="folder for the report, logs and results")
+    parser.add_argument("--phases", default=",".join(PHASES), help="of: %(default)s")
+    parser.add_argument("--only", default="", metavar="TEXT", help="programs with TEXT in the name")
+    parser.add_argument("--missing", action="store_true", help="only what has no result in OUT")
+    parser.add_argument("-j", "--jobs", type=int, default=4, help="programs at once (%(default)s)")
+    parser.add_argument("--timeout", type=float, default=580, metavar="S", help="of a program")
+    parser.add_argument("--deadline", type=float, default=1e9, metavar="S", help="of this call")
+    parser.add_argument("--sanitizer", metavar="PATH", help="instead of the bundle's own")
+    parser.add_argument("--benchmark", metavar="COMMAND", help="instead of benchmark.txt's")
+    parser.add_argument(
+        "--backend",
+        choices=("cuda", "cpu"),
+        default="cuda",
+        help="cpu: a rehearsal without a GPU, whose report is no evidence",
+    )
+    options = parser.parse_args()
+    options.phases = options.phases.split(",")
+    for phase in options.phases:
+        if phase not in PHASES:
+            parser.error(f"'{phase}' is no phase, there are {', '.join(PHASES)}")
+    return options
+
+
+class Runner:
+    def __init__(self, options, manifest):
+        self.options = options
+        self.parts = report.Parts(options.out)
+        self.end = time.monotonic() + options.deadline
+        self.programs = manifest["programs"]
+        self.entries = sanitizer.entries((HERE / "sanitize.txt").read_text(encoding="utf-8"))
+        self.sanitizer = options.sanitizer or sanitizer.find(BUNDLE)
+        if options.backend != "cuda":
+            self.sanitizer = None  # it refuses programs that don't use the GPU
+        self.environment = dict(
+            os.environ, LOGSUM_DEMO_LOGITS=str(BUNDLE / "data" / "demo_logits.safetensors")
+        )
+        self.environment.pop("LOGSUM_TEST_BACKEND", None)
+        if options.backend == "cuda":
+            self.environment["LOGSUM_TEST_BACKEND"] = "cuda"
+        for folder in ("logs", "gtest"):
+            (options.out / folder).mkdir(exist_ok=True)
+
+    def once(self, kind, name, command, read, **extra):
+        """Runs a program and keeps what `read` makes of it."""
+        if self.options.missing and self.parts.has(kind, name):
+            return
+        limit = min(self.options.timeout, self.end - time.monotonic())
+        if limit < 1:
+            return
+        log = self.options.out / "logs" / f"{kind}-{name}.log"
+        run = process.run(command, {**self.environment, **extra}, limit, log)
+        if run.ending == "timed out" and limit < self.options.timeout:
+            return  # it isn't to blame
+        result = read(run)
+        self.parts.put(kind, name, result)
+        counts = "".join(
+            f", {result[key]} {key.replace('_', ' ')}"
+            for key in ("run", "failed", "errors", "cuda_calls")
+            if result.get(key) is not None
+        )
+        print(f"{result['outcome']}: {kind} {name}{counts}, {run.seconds:.1f} s", flush=True)
+
+    def test(self, name):
+        json_path = self.options.out / "gtest" / f"{name}.json"
+        json_path.unlink(missing_ok=True)
+        command = [str(BUNDLE / "bin" / name), f"--gtest_output=json:{json_path}"]
+        self.once("test", name, command, lambda run: gtest_result.read(run, json_path))
+
+    def sanitize(self, entry):
+        command = sanitizer.command(self.sanitizer, entry, BUNDLE / "bin" / entry.program)
+        # The statistical tests look for bias, not for memory errors.
+        self.once(
+            "sanitizer", report.sanitizer_name(entry), command, sanitizer.read, LOGSUM_QUICK="1"
+        )
+
+    def benchmark(self):
+        text = self.options.benchmark
+        text = text or (HERE / "benchmark.txt").read_text(encoding="utf-8").strip()
+
+        def read(run):
+            result = {"command": text, "outcome": "failed", "seconds": round(run.seconds, 1)}
+            if run.ending == "exited" and run.status == 0:
+                try:
+                    return {**result, "outcome": "passed", "output": json.loads(run.text)}
+                except ValueError:
+                    pass
+            if run.ending == "exited" and run.status == USAGE_ERROR:
+                result["outcome"] = "not run"
+            how = "" if run.ending == "exited" else f"{run.ending} {run.status}: "
+            return {**result, "message": gtest_result.shorten(how + run.text)}
+
+        words = shlex.split(text)
+        self.once("benchmark", "all", [str(BUNDLE / "bin" / words[0]), *words[1:]], read)
+
+    def jobs(self):
+        if "tests" in self.options.phases:
+            for name in self.programs:
+                if self.options.only in name:
+                    yield self.test, name
+        if "sanitizers" in self.options.phases and self.sanitizer:
+            for entry in self.entries:
+                if self.options.only in entry.program:
+                    yield self.sanitize, entry
+
+    def all(self):
+        with ThreadPoolExecutor(self.options.jobs) as pool:
+            try:
+                for future in as_completed([pool.submit(*job) for job in self.jobs()]):
+                    future.result()
+            except BaseException:
+                process.stop_all()
+                raise
+        if "benchmark" in self.options.phases:
+            self.benchmark()  # alone
+
+
+def unpack_sanitizer():
+    packed, folder = BUNDLE / "sanitizer.zip", BUNDLE / "sanitizer"
+    if packed.exists() and not folder.exists():
+        with zipfile.ZipFile(packed) as file:
+            file.extractall(folder)
+
+
+def main():
+    options = arguments()
+    if not (BUNDLE / "manifest.json").exists():
+        sys.exit(f"run.py: {BUNDLE} is no bundle; tools/gpu/bundle.sh makes one")
+    manifest = json.loads((BUNDLE / "manifest.json").read_text(encoding="utf-8"))
+    facts, why = machine.gpu()
+    if options.backend == "cuda" and why:
+        sys.exit(f"run.py: no GPU: {why} (a rehearsal without one: --backend cpu)")
+    unpack_sanitizer()
+    for program in (*(BUNDLE / "bin").iterdir(), *(BUNDLE / "sanitizer").glob("*")):
+        if not os.access(program, os.X_OK):
+            program.chmod(0o755)  # lost by copying or unpacking
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("run.py: told to stop"))
+
+    runner = Runner(options, manifest)
+    version = machine.sanitizer_version(runner.sanitizer) if runner.sanitizer else "not found"
+    session = runner.parts.begin(
+        {
+            "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+            "backend": options.backend,
+            "rehearsal": options.backend != "cuda",
+            "source_hash": manifest["source_hash"],
+            "build": manifest["build"],
+            "machine": {**facts, "cpu": machine.cpu(), "sanitizer": version},
+        }
+    )
+    try:
+        runner.all()
+    finally:
+        made = report.compose(runner.parts, session, runner.programs, runner.entries)
+        report.write(runner.parts, made)
+        print(f"{options.out / 'report.md'}")
+    parts = [*made["tests"], *made["sanitizers"], made["benchmark"]]
+    sys.exit(any(part["outcome"] not in ("passed", "not run") for part in parts))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Prints the hash of the sources that a GPU report speaks of: all that is built into the test
+programs and the tool, and what decides how. Not documentation, not these scripts.
+
+Files are walked, not asked of git: a tarball has the same hash as a clone, and a source that isn't
+committed yet but is compiled (CMake globs) counts.
+
+    tools/gpu/source_hash.py [--list]
+"""
+
+import hashlib
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+
+FOLDERS = ["include", "src", "io", "cli", "tests/support"]
+SUFFIXES = {".c", ".h", ".cpp", ".hpp", ".cu", ".cuh", ".inc"}
+GLOBS = [
+    "CMakeLists.txt",
+    *(f"{folder}/CMakeLists.txt" for folder in ("src", "io", "cli", "tests")),
+    "cmake/*.cmake",
+    "tests/*_test.cpp",
+    "examples/data/*",
+]
+# Says what is installed, not what is built.
+EXCEPT = {"cmake/LogsumInstall.cmake"}
+
+
+def files(root):
+    """Paths relative to root, sorted."""
+    found = {p for glob in GLOBS for p in root.glob(glob)}
+    for folder in FOLDERS:
+        found |= {p for p in (root / folder).rglob("*") if p.suffix in SUFFIXES}
+    return sorted({p.relative_to(root).as_posix() for p in found if p.is_file()} - EXCEPT)
+
+
+def content(path):
+    """Text as git stores it, whatever a checkout made of its line ends."""
+    data = path.read_bytes()
+    return data if b"\0" in data else data.replace(b"\r\n", b"\n")
+
+
+def source_hash(root=ROOT):
+    total = hashlib.sha256()
+    for name in files(root):
+        total.update(f"{hashlib.sha256(content(root / name)).hexdigest()}  {name}\n".encode())
+    return total.hexdigest()
+
+
+if __name__ == "__main__":
+    if "--list" in sys.argv[1:]:
+        print("\n".join(files(ROOT)))
+    print(source_hash())
