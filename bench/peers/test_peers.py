@@ -1,0 +1,241 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Tests of the benchmark itself, without a GPU and without peers:
+
+    python3 bench/peers/test_peers.py [liblogsum.so]
+
+The library's path (or LOGSUM_LIBRARY) and PyTorch are optional: what needs them is skipped.
+"""
+
+import contextlib
+import ctypes
+import io
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+import logsum_ctypes as c
+import slim_wheel
+import table
+from budget import Budget, OutOfTime
+
+try:
+    import torch
+except ImportError:
+    torch = None
+
+INCLUDE = pathlib.Path(__file__).resolve().parents[2] / "include"
+LIBRARY = os.environ.get("LOGSUM_LIBRARY")
+STRUCTS = {
+    "logsum_tensor": c.Tensor,
+    "logsum_param_f32": c.ParamF32,
+    "logsum_param_u64": c.ParamU64,
+    "logsum_status": c.Status,
+    "logsum_executor": c.Executor,
+    "logsum_context": c.Context,
+    "logsum_token_logprobs_args": c.TokenLogprobsArgs,
+    "logsum_sample_args": c.SampleArgs,
+    "logsum_softmax_args": c.SoftmaxArgs,
+    "logsum_softmax_backward_args": c.SoftmaxBackwardArgs,
+}
+
+
+class Binding(unittest.TestCase):
+    @unittest.skipUnless(shutil.which("cc"), "needs a C compiler")
+    def test_layout_is_the_headers(self):
+        header = (INCLUDE / "logsum/logsum.h").read_text(encoding="utf-8")
+        # Fields the binding is ahead of the header with are left out, at a struct's end only.
+        known = {
+            name: [f for f, _ in kind._fields_ if re.search(rf"\b{f}\b", header)]
+            for name, kind in STRUCTS.items()
+        }
+        lines = [
+            f'printf("{name} {field} %zu\\n", offsetof({name}, {field}));'
+            for name, fields in known.items()
+            for field in fields
+        ]
+        lines += [
+            f'printf("{name} sizeof %zu\\n", sizeof({name}));'
+            for name, kind in STRUCTS.items()
+            if len(known[name]) == len(kind._fields_)
+        ]
+        text = '#include <stdio.h>\n#include "logsum/logsum.h"\nint main(void) {%s}' % "".join(
+            lines
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            program = pathlib.Path(folder) / "layout"
+            subprocess.run(
+                ["cc", "-x", "c", "-", f"-I{INCLUDE}", "-o", program],
+                input=text,
+                text=True,
+                check=True,
+            )
+            out = subprocess.run([program], capture_output=True, text=True, check=True).stdout
+        self.assertGreater(len(out.splitlines()), 60)
+        for line in out.splitlines():
+            name, field, value = line.split()
+            kind = STRUCTS[name]
+            ours = ctypes.sizeof(kind) if field == "sizeof" else getattr(kind, field).offset
+            self.assertEqual(ours, int(value), line)
+        for name, kind in STRUCTS.items():
+            fields = [f for f, _ in kind._fields_]
+            self.assertEqual(known[name], fields[: len(known[name])], name)
+
+
+@unittest.skipUnless(torch and LIBRARY, "needs PyTorch and a library")
+class Rehearsal(unittest.TestCase):
+    def run_it(self, *more):
+        import run
+
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / "results.json"
+            arguments = ["--rehearse", "--library", LIBRARY, "--json", str(file), *more]
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                code = run.main(arguments)
+            return code, out.getvalue(), json.loads(file.read_text(encoding="utf-8"))
+
+    def test_ours_is_right_and_says_it_is_a_rehearsal(self):
+        code, out, results = self.run_it("--peers", "logsum", "torch")
+        self.assertEqual(code, 0, out)
+        self.assertIn("REHEARSAL", out)
+        self.assertIn("rehearsal", results["device"])
+        timed = [r for r in results["rows"] if r["is_baseline"] and r["cold_us"]]
+        # sample, log-prob with and without entropy, softmax, log_softmax and their gradients
+        self.assertEqual(len(timed), 7, out)
+        self.assertTrue(all("of tolerance" in r["remark"] for r in timed))
+        self.assertEqual({r["times_ours"] for r in timed}, {1.0})
+
+    def test_every_kind_of_data(self):
+        code, out, _ = self.run_it(
+            "--peers", "logsum", "--data", "normal", "peaked", "flat", "masked"
+        )
+        self.assertEqual(code, 0, out)
+        self.assertNotIn("WRONG", out)
+
+    def test_a_wrong_result_is_noticed(self):
+        import check
+        import inputs
+        import peer_logsum
+
+        case = inputs.Case("score", 4, 5000, torch.float32)
+        given = inputs.make(case, "normal", "cpu", 0)
+        peer = peer_logsum.Peer(LIBRARY)
+        peer.load()
+        candidate = next(x for x in peer.candidates(case) if x.operation.endswith("entropy"))
+        for name in ("logprobs", "lse", "entropy", "argmax", "row_status"):
+            outputs = candidate.make(given)()
+            self.assertLessEqual(check.ours(candidate, given, outputs)[1], 1)
+            outputs[name] += 1
+            self.assertGreater(check.ours(candidate, given, outputs)[1], 1, name)
+        case = inputs.Case("sample", 4, 5000, torch.float32)
+        token = torch.zeros(4, dtype=torch.int64)
+        logits = inputs.make(case, "normal", "cpu", 0).logits.double()
+        self.assertGreater(check.drawn(token, torch.full((4,), 0.5), logits)[1], 1)
+
+    def test_a_peer_that_fails_is_skipped(self):
+        import run
+
+        class Broken:
+            @staticmethod
+            def load():
+                raise ImportError("No module named 'broken'")
+
+        run.PEERS["torch"], kept = Broken, run.PEERS["torch"]
+        try:
+            code, out, _ = self.run_it("--peers", "torch", "logsum", "--families", "score")
+        finally:
+            run.PEERS["torch"] = kept
+        self.assertEqual(code, 0)
+        self.assertIn("skipped: No module named 'broken'", out)
+
+
+@unittest.skipUnless(torch, "needs PyTorch")
+class Inputs(unittest.TestCase):
+    def test_rotated_inputs_exceed_l2(self):
+        import inputs
+
+        for case in inputs.cases(("sample", "score", "softmax"), quick=False, rehearse=False):
+            self.assertGreater(case.sets * case.bytes, 230e6, str(case))
+            self.assertEqual(case.in_graph, case.family == "sample")
+
+    def test_masked_rows_keep_their_target(self):
+        import inputs
+
+        made = inputs.make(inputs.Case("score", 5, 1000, torch.bfloat16), "masked", "cpu", 0)
+        at = made.logits.gather(1, made.targets[:, None])
+        self.assertTrue(at.isfinite().all())
+        self.assertAlmostEqual(made.logits.isinf().float().mean().item(), 0.95, delta=0.03)
+
+
+class Table(unittest.TestCase):
+    def rows(self):
+        Row = table.Row
+        return [
+            Row("normal", "1x8 f32", table.LIMITS, "copy", 20.0, 18.0),
+            Row("normal", "1x8 f32", table.LIMITS, "read, fastest", 10.0, 9.0),
+            Row("normal", "1x8 f32", "sample", "theirs", 50.0, 49.0),
+            Row("normal", "1x8 f32", "sample", "logsum", 12.5, 12.0, is_baseline=True),
+            Row("normal", "1x8 f32", "sample", "broken", remark="skipped: why"),
+        ]
+
+    def test_ratios(self):
+        rows = self.rows()
+        table.relate(rows)
+        self.assertEqual([r.copy_percent for r in rows], [100, 200, 40, 160, None])
+        self.assertEqual([r.read_percent for r in rows], [50, 100, 20, 80, None])
+        self.assertEqual([r.times_ours for r in rows], [None, None, 4, 1, None])
+
+    def test_text(self):
+        rows = self.rows()
+        table.relate(rows)
+        lines = table.render(rows).splitlines()
+        self.assertEqual(len(lines), 5)
+        self.assertRegex(lines[2], r"1x8 f32 normal +sample +logsum +12\.5 +12\.0 +160 +80 +1\.00$")
+        self.assertRegex(lines[4], r"^ +broken +skipped: why$")
+
+
+class Limits(unittest.TestCase):
+    def test_budget_interrupts_and_is_used_up(self):
+        budget = Budget(0.05)
+        with self.assertRaisesRegex(OutOfTime, "reached"):
+            with budget:
+                time.sleep(5)
+        with self.assertRaisesRegex(OutOfTime, "used up"):
+            with budget:
+                pass
+
+
+class SlimWheel(unittest.TestCase):
+    def test_drops_files_and_their_records(self):
+        import zipfile
+
+        with tempfile.TemporaryDirectory() as folder:
+            wheel = pathlib.Path(folder) / "a-1-py3-none-any.whl"
+            with zipfile.ZipFile(wheel, "w") as out:
+                out.writestr("a/keep.py", "1")
+                out.writestr("a/data/big.bin", "2")
+                out.writestr("a-1.dist-info/RECORD", "a/keep.py,,\na/data/big.bin,,\n")
+            slim_wheel.slim(wheel, lambda name: not name.startswith("a/data/"))
+            with zipfile.ZipFile(wheel) as slim:
+                self.assertEqual(slim.namelist(), ["a/keep.py", "a-1.dist-info/RECORD"])
+                self.assertEqual(slim.read("a-1.dist-info/RECORD"), b"a/keep.py,,\n")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1 and sys.argv[1].endswith(".so"):
+        LIBRARY = sys.argv.pop(1)
+    # Decorators have read LIBRARY by now only if it came from the environment.
+    if LIBRARY and os.environ.get("LOGSUM_LIBRARY") != LIBRARY:
+        os.execve(
+            sys.executable,
+            [sys.executable, *sys.argv],
+            {**os.environ, "LOGSUM_LIBRARY": str(pathlib.Path(LIBRARY).resolve())},
+        )
+    unittest.main()
