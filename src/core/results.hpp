@@ -24,13 +24,6 @@ LOGSUM_HOST_DEVICE inline float lse_of_failed(RowStatus status) {
   return status == RowStatus::empty ? kNegInf : kNan;
 }
 
-// The caller's uniform as 53 bits; false if it is outside [0, 1).
-LOGSUM_HOST_DEVICE inline bool bits_of_uniform(double u, std::uint64_t& bits) {
-  if (!(u >= 0.0 && u < 1.0)) return false;
-  bits = static_cast<std::uint64_t>(u * 0x1p53);
-  return true;
-}
-
 // Where a draw's uniform comes from: the caller's u, or seed and offset.
 struct Uniforms {
   ElementsView u;  // [rows, draws]
@@ -43,7 +36,10 @@ struct Uniforms {
           uniform_bits(seed(row), offset(row), static_cast<std::uint32_t>(draw), RngStream::sample);
       return true;
     }
-    return bits_of_uniform(u.real(row, draw), bits);
+    const double value = u.real(row, draw);
+    if (!(value >= 0.0 && value < 1.0)) return false;
+    bits = static_cast<std::uint64_t>(value * 0x1p53);
+    return true;
   }
 
   LOGSUM_HOST_DEVICE bool hold(std::int64_t row, std::int64_t draws) const {

@@ -36,10 +36,6 @@ class RowIndex {
     for (int i = 0; i < rank_; ++i) stride_[i] = in_bytes(stride_[i], dtype);
   }
 
-  // Entries follow each other at the same distance.
-  bool is_flat() const { return rank_ <= 1; }
-  std::int64_t flat_stride() const { return stride_[0]; }
-
   LOGSUM_HOST_DEVICE std::int64_t offset(std::int64_t i) const {
     return rank_ <= 1 ? i * stride_[0] : offset_in_many(i);
   }
@@ -73,43 +69,66 @@ struct RowsView {
   }
 };
 
-// An optional tensor read or written one element at a time: [rows] or [rows, inner].
-struct ElementsView {
-  std::byte* data = nullptr;
-  DType dtype = DType::f32;
-  RowIndex index;
-  std::int64_t inner_bytes = 0;  // between inner elements
+// A row's elements of an optional tensor: one, or some `inner_bytes` apart.
+struct Place {
+  std::byte* at;  // null: absent
+  std::int64_t inner_bytes;
+  DType dtype;
 
-  LOGSUM_HOST_DEVICE explicit operator bool() const { return data != nullptr; }
+  LOGSUM_HOST_DEVICE explicit operator bool() const { return at != nullptr; }
 
-  LOGSUM_HOST_DEVICE std::byte* at(std::int64_t row, std::int64_t inner = 0) const {
-    return data + index.offset(row) + inner * inner_bytes;
-  }
-
-  LOGSUM_HOST_DEVICE std::int64_t integer(std::int64_t row, std::int64_t inner = 0) const {
-    const std::byte* p = at(row, inner);
+  LOGSUM_HOST_DEVICE std::int64_t integer(std::int64_t inner = 0) const {
+    const std::byte* p = at + inner * inner_bytes;
     return dtype == DType::i32 ? *reinterpret_cast<const std::int32_t*>(p)
                                : *reinterpret_cast<const std::int64_t*>(p);
   }
-  LOGSUM_HOST_DEVICE double real(std::int64_t row, std::int64_t inner = 0) const {
-    const std::byte* p = at(row, inner);
+  LOGSUM_HOST_DEVICE double real(std::int64_t inner = 0) const {
+    const std::byte* p = at + inner * inner_bytes;
     return dtype == DType::f32 ? *reinterpret_cast<const float*>(p)
                                : *reinterpret_cast<const double*>(p);
   }
 
   // Writing to an absent output does nothing.
-  LOGSUM_HOST_DEVICE void set(std::int64_t row, float value) const { set(row, 0, value); }
-  LOGSUM_HOST_DEVICE void set(std::int64_t row, std::int64_t inner, float value) const {
-    if (data) *reinterpret_cast<float*>(at(row, inner)) = value;
+  LOGSUM_HOST_DEVICE void set(std::int64_t inner, float value) const {
+    if (at) *reinterpret_cast<float*>(at + inner * inner_bytes) = value;
   }
-  LOGSUM_HOST_DEVICE void set_integer(std::int64_t row, std::int64_t inner,
-                                      std::int64_t value) const {
-    if (!data) return;
-    std::byte* p = at(row, inner);
+  LOGSUM_HOST_DEVICE void set_integer(std::int64_t inner, std::int64_t value) const {
+    if (!at) return;
+    std::byte* p = at + inner * inner_bytes;
     if (dtype == DType::i32)
       *reinterpret_cast<std::int32_t*>(p) = static_cast<std::int32_t>(value);
     else
       *reinterpret_cast<std::int64_t*>(p) = value;
+  }
+};
+
+// An optional tensor read or written one element at a time: [rows] or [rows, inner]. What is needed
+// of rows at one distance lies together: a kernel fetches its parameters line by line.
+struct ElementsView {
+  std::byte* data = nullptr;
+  std::int64_t inner_bytes = 0;  // between inner elements
+  DType dtype = DType::f32;
+  RowIndex index;
+
+  LOGSUM_HOST_DEVICE explicit operator bool() const { return data != nullptr; }
+
+  LOGSUM_HOST_DEVICE Place place(std::int64_t row) const {
+    return {data == nullptr ? nullptr : data + index.offset(row), inner_bytes, dtype};
+  }
+
+  LOGSUM_HOST_DEVICE std::int64_t integer(std::int64_t row, std::int64_t inner = 0) const {
+    return place(row).integer(inner);
+  }
+  LOGSUM_HOST_DEVICE double real(std::int64_t row, std::int64_t inner = 0) const {
+    return place(row).real(inner);
+  }
+  LOGSUM_HOST_DEVICE void set(std::int64_t row, float value) const { place(row).set(0, value); }
+  LOGSUM_HOST_DEVICE void set(std::int64_t row, std::int64_t inner, float value) const {
+    place(row).set(inner, value);
+  }
+  LOGSUM_HOST_DEVICE void set_integer(std::int64_t row, std::int64_t inner,
+                                      std::int64_t value) const {
+    place(row).set_integer(inner, value);
   }
 };
 

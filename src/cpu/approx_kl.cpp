@@ -3,7 +3,6 @@
 #include "ops/approx_kl.hpp"
 
 #include "core/backend.hpp"
-#include "core/kl.hpp"
 #include "core/workspace.hpp"
 #include "cpu/visit.hpp"
 
@@ -12,24 +11,7 @@ namespace {
 
 KlSums write_run(const ApproxKlPlan& plan, std::int64_t begin, std::int64_t end) {
   KlSums sums;
-  for (std::int64_t token = begin; token < end; ++token) {
-    if (!plan.counts(token)) {
-      for (const ElementsView* output : {&plan.k1, &plan.k2, &plan.k3}) output->set(token, 0.0f);
-      continue;
-    }
-    const auto logp = static_cast<float>(plan.logps.real(token));
-    const auto ref_logp = static_cast<float>(plan.ref_logps.real(token));
-    const KlEstimates kl(logp, ref_logp);
-    const auto k3 = static_cast<float>(kl.k3);
-    plan.k1.set(token, static_cast<float>(kl.k1));
-    plan.k2.set(token, static_cast<float>(kl.k2));
-    plan.k3.set(token, k3);
-    sums.k1 += kl.k1;
-    sums.k2 += kl.k2;
-    sums.k3 += kl.k3;
-    ++sums.count;
-    sums.overflow_count += is_overflow(k3, logp, ref_logp);
-  }
+  for (std::int64_t token = begin; token < end; ++token) sums.add(plan.write_token(token));
   return sums;
 }
 

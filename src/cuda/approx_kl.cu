@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // approx_kl on the GPU: a CTA per run of tokens, whose sums are added in the tokens' order as on
-// the CPU, one thread per sum; then one thread per sum adds the runs'.
+// the CPU, one thread per sum; then a thread adds the runs'.
 #include "ops/approx_kl.hpp"
 
 #include "core/backend.hpp"
-#include "core/kl.hpp"
 #include "cuda/device/grid.cuh"
 #include "cuda/grid.hpp"
 #include "cuda/launch_kernel.hpp"
@@ -20,32 +19,15 @@ struct Terms {
   unsigned char counts[kGridThreads], overflows[kGridThreads];
 };
 
-__device__ void write_token(const ApproxKlPlan& plan, std::int64_t token, Terms& terms) {
+__device__ void put_terms(Terms& terms, const KlSums& token) {
   const unsigned i = threadIdx.x;
-  terms.kl[0][i] = terms.kl[1][i] = terms.kl[2][i] = 0.0;
-  terms.counts[i] = terms.overflows[i] = 0;
-  if (token >= plan.tokens) return;
-  if (!plan.counts(token)) {
-    plan.k1.set(token, 0.0f);
-    plan.k2.set(token, 0.0f);
-    plan.k3.set(token, 0.0f);
-    return;
-  }
-  const auto logp = static_cast<float>(plan.logps.real(token));
-  const auto ref_logp = static_cast<float>(plan.ref_logps.real(token));
-  const KlEstimates kl(logp, ref_logp);
-  const auto k3 = static_cast<float>(kl.k3);
-  plan.k1.set(token, static_cast<float>(kl.k1));
-  plan.k2.set(token, static_cast<float>(kl.k2));
-  plan.k3.set(token, k3);
-  terms.kl[0][i] = kl.k1;
-  terms.kl[1][i] = kl.k2;
-  terms.kl[2][i] = kl.k3;
-  terms.counts[i] = 1;
-  terms.overflows[i] = is_overflow(k3, logp, ref_logp);
+  terms.kl[0][i] = token.k1;
+  terms.kl[1][i] = token.k2;
+  terms.kl[2][i] = token.k3;
+  terms.counts[i] = static_cast<unsigned char>(token.count);
+  terms.overflows[i] = static_cast<unsigned char>(token.overflow_count);
 }
 
-// A masked token's terms are 0, which leave every sum as it is: none is −0.
 __global__ __launch_bounds__(kGridThreads) void runs_kernel(
     const __grid_constant__ ApproxKlPlan plan, KlSums* sums) {
   __shared__ Terms terms;
@@ -55,7 +37,8 @@ __global__ __launch_bounds__(kGridThreads) void runs_kernel(
     std::int64_t count = 0;
     const std::int64_t end = min((run + 1) * kKlRun, plan.tokens);
     for (std::int64_t first = run * kKlRun; first < end; first += kGridThreads) {
-      write_token(plan, first + threadIdx.x < end ? first + threadIdx.x : plan.tokens, terms);
+      const std::int64_t token = first + threadIdx.x;
+      put_terms(terms, token < end ? plan.write_token(token) : KlSums());
       __syncthreads();
       if (threadIdx.x < 3)
         for (int i = 0; i < kGridThreads; ++i) sum += terms.kl[threadIdx.x][i];

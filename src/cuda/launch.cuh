@@ -38,7 +38,7 @@ Status launch_clusters(const typename Op::Call& call, std::int64_t rows,
                                                    static_cast<int>(config.dynamicSmemBytes)));
   const ClusterSpace space{static_cast<int>(tile_count(call.logits.columns)), schedule.blocks};
   LOGSUM_RETURN_IF_CUDA_ERROR(
-      cudaLaunchKernelEx(&config, kernel, call, TileTemperature(call.scalar_temperature), space));
+      cudaLaunchKernelEx(&config, kernel, call, TileTemperature(call.temperature.value), space));
   return {};
 }
 
@@ -61,7 +61,7 @@ Status launch_spans(const typename Op::Call& call, std::int64_t rows, const Devi
   LOGSUM_RETURN_IF_CUDA_ERROR(cudaFuncSetAttribute(
       kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(ring)));
   return launch_kernel(kernel, grid, kThreads, ring, context, call,
-                       TileTemperature(call.scalar_temperature), space);
+                       TileTemperature(call.temperature.value), space);
 }
 
 // A visit of `rows` output rows.

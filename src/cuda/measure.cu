@@ -3,47 +3,18 @@
 #include "core/backend.hpp"
 #include "cuda/device/row.cuh"
 #include "cuda/launch.cuh"
+#include "cuda/rows_in_order.hpp"
 #include "ops/shards.hpp"
 
 namespace logsum::cuda {
 namespace {
 
-struct MeasureCall : MeasurePlan {
-  float scalar_temperature;
-
-  explicit MeasureCall(const MeasurePlan& plan)
-      : MeasurePlan(plan), scalar_temperature(plan.temperature.value) {}
-
-  LOGSUM_HOST_DEVICE bool has_row_temperatures() const {
-    return static_cast<bool>(MeasurePlan::temperature.tensor);
-  }
-  LOGSUM_HOST_DEVICE float temperature(std::int64_t row) const {
-    return MeasurePlan::temperature(row);
-  }
-  LOGSUM_HOST_DEVICE static bool looks_up_rows() { return false; }
-  LOGSUM_HOST_DEVICE std::int64_t logits_row(std::int64_t row) const { return row; }
-};
+struct MeasureCall : MeasurePlan, RowsInOrder {};
 
 struct NothingAhead {
   __device__ void prepare_places(const MeasureCall&, std::int64_t) {}
   __device__ void prepare(const MeasureCall&, std::int64_t) {}
 };
-
-// The first tile with the largest maximum of a row; −1 if all tiles are empty.
-__device__ int best_tile(const TileRecord* records, int tiles) {
-  float max = kNegInf;
-  int first = INT_MAX;
-  for (int i = warp_lane(); i < tiles; i += kWarp) {
-    const float here = load_record(records + i).max;
-    if (here > max) {
-      max = here;
-      first = i;
-    }
-  }
-  const float best = warp_max_or_nan(max);
-  first = warp_min(max == best && best > kNegInf ? first : INT_MAX);
-  return first == INT_MAX ? -1 : first;
-}
 
 // Looks up the argmax in the one record that can win the row.
 template <class Kind>
@@ -54,8 +25,9 @@ __device__ __noinline__ void write_records(const MeasureCall& call, std::int64_t
   TileRecord* const out = call.records.row(row);
   const float t = call.temperature(row);
   const bool is_measured = t == 0.0f || is_valid_temperature(t);
-  const int best = is_measured ? best_tile(records, tiles) : -1;
-  const int argmax = best < 0 ? -1 : logits.find_in_tile(best, load_record(records + best).max);
+  const RowMeasure measure = join_by_warp<false>(records, tiles, logits.columns());
+  const std::int64_t best = is_measured ? measure.max_tile : -1;
+  const int argmax = best < 0 ? -1 : logits.find_in_tile(best, measure.max);
   for (int i = warp_lane(); i < tiles; i += kWarp) {
     TileRecord record = is_measured ? load_record(records + i) : TileRecord();
     if (!call.moment) record.moment = 0.0f;
@@ -72,15 +44,10 @@ struct Measure {
   using Call = MeasureCall;
   using Kind = KindOf;
   using Row = NothingAhead;
-  static constexpr bool kAssists = false;
 
   __device__ __forceinline__ static void finish(const Call& call, std::int64_t row,
                                                 TileRecord* records, Row&) {
     write_records<Kind>(call, row, records);
-  }
-  __device__ __forceinline__ static void lead(const Call& call, std::int64_t row,
-                                              TileRecord* records, Row& shared) {
-    finish(call, row, records, shared);
   }
 };
 
@@ -88,7 +55,7 @@ struct Measure {
 
 Status measure(const MeasurePlan& plan, const Context& context) {
   return with_kind(plan.logits.dtype, context, [&]<DType kDType, class Exp>() {
-    return launch<Measure<MeasureKind<kDType, Exp, true, false>>>(MeasureCall(plan),
+    return launch<Measure<MeasureKind<kDType, Exp, true, false>>>(MeasureCall{plan, {}},
                                                                   plan.logits.rows, context);
   });
 }

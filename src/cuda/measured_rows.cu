@@ -12,8 +12,7 @@ struct MeasuredRow {
   float temperature;
 
   __device__ __forceinline__ void prepare_places(const MeasuredRowsCall& call, std::int64_t row) {
-    const int lane = warp_lane();
-    if (lane < MeasuredRowsCall::kOutputs) outputs[lane] = call.views.place(lane, row);
+    keep_places(outputs, call.outputs, row);
   }
   __device__ __forceinline__ void prepare(const MeasuredRowsCall& call, std::int64_t row) {
     if (warp_lane() == 0) temperature = call.temperature(row);
@@ -52,14 +51,8 @@ struct MeasureRows {
   using Kind = KindOf;
   using Row = MeasuredRow;
 
-  [[maybe_unused]] static constexpr bool kAssists = false;
-
   __device__ __forceinline__ static void finish(const Call& call, std::int64_t row,
                                                 TileRecord* records, Row& shared) {
-    finish_row<Kind>(call, row, records, shared);
-  }
-  __device__ __forceinline__ static void lead(const Call& call, std::int64_t row,
-                                              TileRecord* records, Row& shared) {
     finish_row<Kind>(call, row, records, shared);
   }
 };

@@ -16,7 +16,7 @@ constexpr std::size_t kMostShards = 64;
 struct Shards {
   StructRows<TileRecord> records[kMostShards];
   ElementsView target_logits[kMostShards];
-  int count, target_count;
+  int target_count;
 };
 
 // A row's records, shard after shard. Looked up from where the last one was: they are asked for in
@@ -71,7 +71,6 @@ Status merge(const MergePlan& plan, const Context& context) {
       return Status::error(StatusCode::unsupported, "%zu shards, cuda merges up to %zu in a call",
                            count, kMostShards);
   Shards shards = {};
-  shards.count = static_cast<int>(plan.shards.size());
   shards.target_count = static_cast<int>(plan.target_logits.size());
   std::copy(plan.shards.begin(), plan.shards.end(), shards.records);
   std::copy(plan.target_logits.begin(), plan.target_logits.end(), shards.target_logits);

@@ -25,7 +25,6 @@ struct Sample {
       row.prepare(call, i);
     }
   };
-  static constexpr bool kAssists = true;
 
   __device__ __forceinline__ static void finish(const Call& call, std::int64_t row,
                                                 TileRecord* records, Row& shared) {

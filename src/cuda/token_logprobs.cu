@@ -13,14 +13,9 @@ struct Score {
   using Call = TokenLogprobsCall;
   using Kind = KindOf;
   using Row = ScoreRow;
-  static constexpr bool kAssists = false;
 
   __device__ __forceinline__ static void finish(const Call& call, std::int64_t row,
                                                 TileRecord* records, Row& shared) {
-    finish_score<Kind>(call, row, records, shared);
-  }
-  __device__ __forceinline__ static void lead(const Call& call, std::int64_t row,
-                                              TileRecord* records, Row& shared) {
     finish_score<Kind>(call, row, records, shared);
   }
 };

@@ -2,11 +2,12 @@
 // approx_kl after validation.
 #pragma once
 
+#include "core/kl.hpp"
 #include "core/rows.hpp"
 
 namespace logsum {
 
-// The sums of a run of tokens.
+// The sums of a run of tokens, or what one token adds to them.
 struct KlSums {
   double k1 = 0, k2 = 0, k3 = 0;
   std::int64_t count = 0, overflow_count = 0;
@@ -27,7 +28,21 @@ struct ApproxKlPlan {
   ElementsView mean_k1, mean_k2, mean_k3, count, overflow_count;  // [1]
 
   LOGSUM_HOST_DEVICE bool counts(std::int64_t token) const {
-    return !mask || *reinterpret_cast<const std::uint8_t*>(mask.at(token)) != 0;
+    return !mask || *reinterpret_cast<const std::uint8_t*>(mask.place(token).at) != 0;
+  }
+
+  // A masked token adds nothing. (To add 0 leaves every sum as it is: none is −0.)
+  LOGSUM_HOST_DEVICE KlSums write_token(std::int64_t token) const {
+    if (!counts(token)) {
+      write_estimates(token, 0.0f, 0.0f, 0.0f);
+      return {};
+    }
+    const auto logp = static_cast<float>(logps.real(token));
+    const auto ref_logp = static_cast<float>(ref_logps.real(token));
+    const KlEstimates kl(logp, ref_logp);
+    const auto rounded_k3 = static_cast<float>(kl.k3);
+    write_estimates(token, static_cast<float>(kl.k1), static_cast<float>(kl.k2), rounded_k3);
+    return {kl.k1, kl.k2, kl.k3, 1, is_overflow(rounded_k3, logp, ref_logp)};
   }
 
   LOGSUM_HOST_DEVICE void write_means(const KlSums& sums) const {
@@ -39,6 +54,13 @@ struct ApproxKlPlan {
   }
 
  private:
+  LOGSUM_HOST_DEVICE void write_estimates(std::int64_t token, float as_k1, float as_k2,
+                                          float as_k3) const {
+    k1.set(token, as_k1);
+    k2.set(token, as_k2);
+    k3.set(token, as_k3);
+  }
+
   LOGSUM_HOST_DEVICE static float mean(double sum, std::int64_t count) {
     return count > 0 ? static_cast<float>(sum / static_cast<double>(count)) : 0.0f;
   }

@@ -23,7 +23,7 @@ __device__ __forceinline__ void draw_tokens(const SampleCall& call, std::int64_t
   for (std::int64_t first = 0; first < call.draws; first += kWarp) {
     const std::int64_t k = first + warp_lane();
     std::uint64_t bits = shared.first_bits;
-    if (k > 0 && k < call.draws) call.uniform(row, k, bits);
+    if (k > 0 && k < call.draws) call.uniforms.bits(row, k, bits);
     const TileChoice choice = masses.choose(bits);
     unsigned waiting = __ballot_sync(~0u, k < call.draws);
     for (; waiting != 0; waiting &= waiting - 1) {

@@ -15,8 +15,7 @@ struct ScoreRow {
   float temperature;
 
   __device__ __forceinline__ void prepare_places(const TokenLogprobsCall& call, std::int64_t row) {
-    const int lane = warp_lane();
-    if (lane < TokenLogprobsCall::kKept) kept[lane] = call.views.place(lane, row);
+    keep_places(kept, call.kept, row);
   }
   __device__ __forceinline__ void prepare(const TokenLogprobsCall& call, std::int64_t row) {
     if (warp_lane() == 0) temperature = call.temperature(row);
@@ -72,11 +71,11 @@ __device__ __noinline__ void write_ranks(const TokenLogprobsCall& call, const Sc
 template <class Kind>
 __device__ __noinline__ void finish_score(const TokenLogprobsCall& call, std::int64_t row,
                                           const TileRecord* records, const ScoreRow& shared) {
-  using View = TokenLogprobsCall::View;
+  using Kept = TokenLogprobsCall::Kept;
   const WarpRow<Kind::kDType> logits(call.logits, row);
   // Asked for before the records are joined, so that it arrives meanwhile.
   const std::int64_t first_target = warp_lane() < call.targets_per_row
-                                        ? shared.kept[View::kTargets].integer(warp_lane())
+                                        ? shared.kept[Kept::kTargets].integer(warp_lane())
                                         : call.ignore_index;
   const float first_logit = call.is_scored(first_target) ? logits.value(first_target) : 0.0f;
   const float t = shared.temperature;
@@ -93,19 +92,19 @@ __device__ __noinline__ void finish_score(const TokenLogprobsCall& call, std::in
     norm = RowNorm(measure, temperature, Kind::Exp::weight_of_max(measure, temperature));
     lse = row_lse(measure, norm, temperature);
     if (Kind::kMoment) entropy = row_entropy(measure, norm, temperature);
-    if (shared.kept[View::kArgmax]) argmax = logits.argmax(measure, records);
+    if (shared.kept[Kept::kArgmax]) argmax = logits.argmax(measure, records);
   }
   const ScoreRow::Targets targets =
       write_targets(call, shared, logits, ok, norm, first_target, first_logit);
-  if (ok && shared.kept[View::kRank]) write_ranks(call, shared, logits, records);
+  if (ok && shared.kept[Kept::kRank]) write_ranks(call, shared, logits, records);
   if (call.top_n > 0)
-    write_top(logits, records, call.top_n, ok, norm, call.views.place(View::kTopIds, row),
-              call.views.place(View::kTopLogprobs, row));
+    write_top(logits, records, call.top_n, ok, norm, call.top_ids.place(row),
+              call.top_logprobs.place(row));
   if (warp_lane() != 0) return;
-  shared.kept[View::kLse].set(0, lse);
-  shared.kept[View::kEntropy].set(0, entropy);
-  shared.kept[View::kArgmax].set_integer(0, argmax);
-  shared.kept[View::kRowStatus].set_integer(0, static_cast<int>(targets.status(status)));
+  shared.kept[Kept::kLse].set(0, lse);
+  shared.kept[Kept::kEntropy].set(0, entropy);
+  shared.kept[Kept::kArgmax].set_integer(0, argmax);
+  shared.kept[Kept::kRowStatus].set_integer(0, static_cast<int>(targets.status(status)));
 }
 
 }  // namespace logsum::cuda

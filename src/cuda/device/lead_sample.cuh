@@ -133,7 +133,7 @@ __device__ __forceinline__ void lead_sample(const SampleCall& call, std::int64_t
   std::int64_t told = -1;
   for (std::int64_t k = 0; k < call.draws; ++k) {
     std::uint64_t bits = shared.first_bits;
-    if (k > 0) call.uniform(row, k, bits);
+    if (k > 0) call.uniforms.bits(row, k, bits);
     const TileChoice choice = joined.choose(bits);
     const auto tile = static_cast<int>(choice.tile);
     decision.temperature = TileTemperature(shared.temperature);

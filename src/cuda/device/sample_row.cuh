@@ -17,19 +17,19 @@ struct SampleRow {
   bool parameters_hold;
 
   __device__ __forceinline__ void prepare_places(const SampleCall& call, std::int64_t row) {
-    const int lane = warp_lane();
-    if (lane < SampleCall::kOutputs) outputs[lane] = call.views.place(lane, row);
+    keep_places(outputs, call.outputs, row);
   }
   __device__ __forceinline__ void prepare(const SampleCall& call, std::int64_t row) {
     const int lane = warp_lane();
     const float t = call.temperature(row);
     bool holds = (t == 0.0f || is_valid_temperature(t)) && call.logits_row(row) >= 0;
     std::uint64_t bits = 0;
-    if (call.views.has(SampleCall::kU))
-      for (std::int64_t k = lane; k < call.draws; k += kWarp) holds &= call.uniform(row, k, bits);
+    if (call.uniforms.u)
+      for (std::int64_t k = lane; k < call.draws; k += kWarp)
+        holds &= call.uniforms.bits(row, k, bits);
     holds = __all_sync(~0u, holds);
     if (lane != 0) return;
-    call.uniform(row, 0, bits);
+    call.uniforms.bits(row, 0, bits);
     first_bits = bits;
     temperature = Temperature(is_valid_temperature(t) ? t : 1.0f);
     is_greedy = t == 0.0f;

@@ -4,14 +4,15 @@
 //   Call       what its kernels get, with
 //     logits, logits_row(row)                      the row that output row `row` reads; −1: none
 //     looks_up_rows()                              logits_row reads memory
-//     temperature(row), has_row_temperatures()
+//     temperature                                  PerRowView
 //   Kind       what is measured (MeasureKind)
 //   Row        what is known of a row before it is measured, in shared memory:
 //     prepare_places(call, row)                    by one warp, from the parameters alone,
 //     prepare(call, row)                           and what must be read from memory
 //   finish(call, row, records, Row&)               writes the row's results, by one warp
-//   lead(call, row, records, Row&)                 the same where the row has a cluster to itself,
-//   assist(i, Row&)                                with four warps' help if kAssists
+// and, if a row that has a cluster to itself is finished otherwise,
+//   lead(call, row, records, Row&)                 by one warp,
+//   assist(i, Row&)                                with the help of four
 #pragma once
 
 #include "core/rows.hpp"
@@ -24,18 +25,30 @@ namespace logsum::cuda {
 template <DType kDType>
 inline constexpr int kSpanThreads = kDType == DType::f32 ? 512 : 768;
 
+template <class Op>
+concept HasAssistants = requires {
+  &Op::lead, &Op::assist;
+};
+
+// Where a row's elements of some tensors are, looked up by a thread each.
+template <int kCount>
+__device__ __forceinline__ void keep_places(Place (&places)[kCount],
+                                            const ElementsView (&views)[kCount], std::int64_t row) {
+  const int lane = warp_lane();
+  if (lane < kCount) places[lane] = views[lane].place(row);
+}
+
 // A row's own temperature. Not inlined: its divisions would crowd the registers of the loop around.
-template <class Call>
-__device__ __noinline__ TileTemperature temperature_of_row(const Call& call, std::int64_t row) {
-  return TileTemperature(call.temperature(row));
+__device__ __noinline__ inline TileTemperature temperature_of_row(const PerRowView<float>& view,
+                                                                  std::int64_t row) {
+  return TileTemperature(view(row));
 }
 
 // `scalar` where the temperature is the same for all rows.
-template <class Call>
-__device__ __forceinline__ TileTemperature temperature_of(const Call& call,
+__device__ __forceinline__ TileTemperature temperature_of(const PerRowView<float>& view,
                                                           const TileTemperature& scalar,
                                                           std::int64_t row) {
-  return call.has_row_temperatures() ? temperature_of_row(call, row) : scalar;
+  return view.tensor ? temperature_of_row(view, row) : scalar;
 }
 
 template <DType kDType>
@@ -66,7 +79,7 @@ __device__ __forceinline__ TileRecords measure_tile_of_row(const typename Op::Ca
   const std::int64_t source = call.logits_row(row);
   if (source < 0) return {};
   return measure_tile<Kind>(stored_tile<Kind>(call.logits, source, tile),
-                            temperature_of(call, scalar, row));
+                            temperature_of(call.temperature, scalar, row));
 }
 
 }  // namespace logsum::cuda

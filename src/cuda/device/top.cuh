@@ -4,7 +4,6 @@
 #pragma once
 
 #include "cuda/device/row.cuh"
-#include "cuda/device_views.hpp"
 
 namespace logsum::cuda {
 

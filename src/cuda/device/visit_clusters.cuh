@@ -195,7 +195,7 @@ __device__ __forceinline__ void visit_clusters(const typename Op::Call& call,
     if (space.blocks > 1) cluster_arrive_relaxed();
   } else {
     ClusterMeasure<Op> measure(call, place, shared, dynamic);
-    const TileTemperature temperature = temperature_of(call, scalar, place.row);
+    const TileTemperature temperature = temperature_of(call.temperature, scalar, place.row);
     if (space.blocks > 1) {  // the first CTA's table may be written once it runs
       cluster_arrive_relaxed();
       cluster_wait();
@@ -210,10 +210,13 @@ __device__ __forceinline__ void visit_clusters(const typename Op::Call& call,
   } else {
     __syncthreads();
   }
-  if (place.is_leader()) {
-    Op::lead(call, place.row, shared.table, shared.row);
-  } else if constexpr (Op::kAssists) {
-    if (place.warp < kTileChunks) Op::assist(place.warp, shared.row);
+  if constexpr (HasAssistants<Op>) {
+    if (place.is_leader())
+      Op::lead(call, place.row, shared.table, shared.row);
+    else if (place.warp < kTileChunks)
+      Op::assist(place.warp, shared.row);
+  } else {
+    if (place.is_leader()) Op::finish(call, place.row, shared.table, shared.row);
   }
 }
 
