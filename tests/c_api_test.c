@@ -355,8 +355,18 @@ static void nonsense_is_refused(void) {
   CHECK(status.code == LOGSUM_INVALID_ARGUMENT && strstr(status.message, "target_logits is null"));
 }
 
+static void a_gpu_is_described_or_refused(void) {
+  logsum_device_info info;
+  const logsum_status status = logsum_cuda_device(0, &info);
+  if (status.code == LOGSUM_OK)
+    CHECK(info.capability >= 50 && info.multiprocessors > 0 && info.name[0] != 0);
+  else
+    CHECK(status.code == LOGSUM_UNSUPPORTED && status.message[0] != 0);
+}
+
 int main(void) {
   make_logits();
+  a_gpu_is_described_or_refused();
   scores_known_probabilities();
   draws_by_the_callers_uniform();
   shards_agree_with_the_row();

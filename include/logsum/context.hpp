@@ -28,6 +28,15 @@ enum class SimdTarget : std::uint8_t { automatic, avx512, avx2, neon, portable }
 // and benchmarks force it.
 enum class Schedule : std::uint8_t { automatic, spans, clusters };
 
+constexpr const char* to_string(Schedule schedule) noexcept {
+  switch (schedule) {
+    case Schedule::automatic: return "automatic";
+    case Schedule::spans: return "spans";
+    case Schedule::clusters: return "clusters";
+  }
+  return "?";
+}
+
 // Scratch memory of the caller's, at least as large as the operation's *_workspace_size, apart from
 // all tensors of the call, on their device. Without one the call allocates for its length (on a GPU
 // from the stream's pool).

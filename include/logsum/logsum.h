@@ -163,6 +163,19 @@ typedef struct logsum_choice {
 LOGSUM_API size_t logsum_backends(logsum_choice* choices, size_t capacity);
 LOGSUM_API size_t logsum_simd_targets(logsum_choice* choices, size_t capacity);
 
+/* devices.hpp says what these are. */
+typedef struct logsum_device_info {
+  char name[256];
+  int32_t capability; /* 90: compute capability 9.0 */
+  int32_t multiprocessors;
+  int32_t shared_bytes_per_block;
+  size_t l2_bytes;
+  size_t memory_bytes;
+} logsum_device_info;
+
+/* LOGSUM_UNSUPPORTED where the backend, the driver or any GPU is missing, and says which. */
+LOGSUM_API logsum_status logsum_cuda_device(int32_t index, logsum_device_info* info);
+
 typedef struct logsum_token_logprobs_args {
   size_t struct_size;
   logsum_param_f32 temperature;

@@ -4,6 +4,7 @@
 
 #include "logsum/approx_kl.hpp"
 #include "logsum/context.hpp"
+#include "logsum/devices.hpp"
 #include "logsum/dlpack.hpp"
 #include "logsum/draw.hpp"
 #include "logsum/dtype.hpp"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "capi/convert.hpp"
+#include "logsum/devices.hpp"
 #include "logsum/version.h"
 
 namespace {
@@ -23,6 +24,20 @@ size_t logsum_backends(logsum_choice* choices, size_t capacity) {
 
 size_t logsum_simd_targets(logsum_choice* choices, size_t capacity) {
   return list(logsum::simd_targets(), choices, capacity);
+}
+
+logsum_status logsum_cuda_device(int32_t index, logsum_device_info* info) {
+  logsum::DeviceInfo found;
+  const logsum::Status status = logsum::cuda_device(index, found);
+  if (!status.ok()) return logsum::capi::to_c(status);
+  *info = {};
+  std::copy(std::begin(found.name), std::end(found.name), info->name);
+  info->capability = found.capability;
+  info->multiprocessors = found.multiprocessors;
+  info->shared_bytes_per_block = found.shared_bytes_per_block;
+  info->l2_bytes = found.l2_bytes;
+  info->memory_bytes = found.memory_bytes;
+  return logsum::capi::to_c(status);
 }
 
 logsum_tensor logsum_tensor_contiguous(void* data, logsum_dtype dtype, int32_t rank,

@@ -19,6 +19,8 @@ template <class Op>
 Status launch_clusters(const typename Op::Call& call, std::int64_t rows,
                        const ClusterSchedule& schedule, const Context& context) {
   using Kind = typename Op::Kind;
+  constexpr int kLaneBytes = chunk_lanes_bytes(Kind::kMoment, Kind::kRaw);
+  static_assert(kLaneBytes == sizeof(ChunkLanes<Kind>));
   const auto kernel = &clusters_kernel<Op>;
   cudaLaunchAttribute attributes[2] = {};
   attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
@@ -28,8 +30,8 @@ Status launch_clusters(const typename Op::Call& call, std::int64_t rows,
   cudaLaunchConfig_t config = {};
   config.gridDim = static_cast<unsigned>(rows * schedule.blocks);
   config.blockDim = static_cast<unsigned>(schedule.threads());
-  config.dynamicSmemBytes = static_cast<std::size_t>(
-      dynamic_shared(schedule, Kind::kDType, static_cast<int>(sizeof(ChunkLanes<Kind>))));
+  config.dynamicSmemBytes =
+      static_cast<std::size_t>(dynamic_shared(schedule, Kind::kDType, kLaneBytes));
   config.stream = static_cast<cudaStream_t>(context.stream);
   config.attrs = attributes;
   config.numAttrs = schedule.blocks > 1 ? 2 : schedule.overlaps;
@@ -43,24 +45,20 @@ Status launch_clusters(const typename Op::Call& call, std::int64_t rows,
 }
 
 template <class Op>
-Status launch_spans(const typename Op::Call& call, std::int64_t rows, const DeviceLimits& limits,
+Status launch_spans(const typename Op::Call& call, std::int64_t rows, const SpanSchedule& schedule,
                     const Context& context) {
   using Kind = typename Op::Kind;
-  constexpr int kThreads = kSpanThreads<Kind::kDType>;
-  constexpr int kWarps = kThreads / kWarp;
   const std::int64_t tiles = tile_count(call.logits.columns);
   const DeviceScratch scratch(span_bytes(rows, tiles * Kind::kRecords),
                               DeviceScratch::Counters::used, context);
   LOGSUM_RETURN_IF_ERROR(scratch.status());
   const SpanSpace space = span_space(scratch.at<std::byte>(0), rows, tiles, Kind::kRecords);
-  const std::int64_t wanted = (rows * tiles + kWarps - 1) / kWarps;
-  const auto grid =
-      static_cast<unsigned>(std::min<std::int64_t>({wanted, limits.processors, kMostSpans}));
   const std::size_t ring = shared_ring_bytes(space);
   const auto kernel = &spans_kernel<Op>;
   LOGSUM_RETURN_IF_CUDA_ERROR(cudaFuncSetAttribute(
       kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(ring)));
-  return launch_kernel(kernel, grid, kThreads, ring, context, call,
+  return launch_kernel(kernel, static_cast<unsigned>(schedule.blocks),
+                       static_cast<unsigned>(schedule.threads), ring, context, call,
                        TileTemperature(call.temperature.value), space);
 }
 
@@ -70,21 +68,15 @@ Status launch(const typename Op::Call& call, std::int64_t rows, const Context& c
   using Kind = typename Op::Kind;
   DeviceLimits limits;
   LOGSUM_RETURN_IF_ERROR(limits_of_device(limits));
-  if constexpr (Kind::kStrided) {
-    if (context.schedule == Schedule::clusters)
-      return Status::error(StatusCode::unsupported, "schedule: clusters want contiguous columns");
-  } else {
-    ClusterSchedule schedule;
-    const bool fits = cluster_schedule(limits, rows, tile_count(call.logits.columns), Kind::kDType,
-                                       static_cast<int>(sizeof(ChunkLanes<Kind>)), schedule);
-    if (context.schedule == Schedule::clusters && !fits)
-      return Status::error(StatusCode::unsupported,
-                           "schedule: clusters are for up to %d rows of %d tiles",
-                           limits.processors, kMostClusterTiles);
-    if (fits && context.schedule != Schedule::spans)
-      return launch_clusters<Op>(call, rows, schedule, context);
-  }
-  return launch_spans<Op>(call, rows, limits, context);
+  const VisitShape shape{rows,         tile_count(call.logits.columns),
+                         Kind::kDType, Kind::kMoment,
+                         Kind::kRaw,   !Kind::kStrided};
+  VisitSchedule schedule;
+  LOGSUM_RETURN_IF_ERROR(visit_schedule(limits, shape, context.schedule, schedule));
+  if constexpr (!Kind::kStrided)
+    if (schedule.kind == Schedule::clusters)
+      return launch_clusters<Op>(call, rows, schedule.clusters, context);
+  return launch_spans<Op>(call, rows, schedule.spans, context);
 }
 
 }  // namespace logsum::cuda

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a call's rows are laid over a GPU: many rows as spans of persistent CTAs, few rows as a
-// cluster each. A table by shape and device; the bits don't depend on it.
+// cluster each. A table by shape and device; the bits don't depend on it. No call of CUDA but
+// limits_of_device: `logsum info --explain` asks it on machines without a GPU.
 #pragma once
 
 #include <cstdint>
@@ -30,9 +31,33 @@ struct ClusterSchedule {
   int threads() const { return groups * 128 + 32; }
 };
 
-// `lane_bytes`: of a chunk's lanes. False where the rows don't suit clusters.
-bool cluster_schedule(const DeviceLimits& limits, std::int64_t rows, std::int64_t tiles,
-                      DType dtype, int lane_bytes, ClusterSchedule& schedule) noexcept;
+struct SpanSchedule {
+  int blocks = 1;
+  int threads = 0;
+};
+
+// What of a call decides its schedule.
+struct VisitShape {
+  std::int64_t rows, tiles;
+  DType dtype;
+  bool moment, raw;  // what is measured (MeasureKind)
+  bool is_dense;     // columns follow each other
+};
+
+struct VisitSchedule {
+  Schedule kind = Schedule::spans;  // never automatic; it says which of these counts
+  ClusterSchedule clusters;
+  SpanSchedule spans;
+};
+
+// Refuses what is wanted where the rows don't suit it.
+Status visit_schedule(const DeviceLimits& limits, const VisitShape& shape, Schedule wanted,
+                      VisitSchedule& schedule) noexcept;
+
+// The lanes of a chunk and its maximum, as four warps share a tile (device/lanes.cuh).
+constexpr int chunk_lanes_bytes(bool moment, bool raw) {
+  return (1 + moment + raw) * kLanes * static_cast<int>(sizeof(float)) + 16;
+}
 
 // A chunk's lanes and a chunk on its way, per measuring warp.
 inline int dynamic_shared(const ClusterSchedule& schedule, DType dtype, int lane_bytes) {

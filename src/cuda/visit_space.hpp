@@ -3,11 +3,16 @@
 #pragma once
 
 #include "core/host_device.hpp"
+#include "logsum/dtype.hpp"
 #include "logsum/measure.hpp"
 
 namespace logsum::cuda {
 
 inline constexpr unsigned kMostRingRows = 64;
+
+// Threads of a CTA that has an SM to itself: 80 registers each for 2-byte logits (1024 with 64
+// spill), 128 for f32, whose chunk fills twice as many.
+constexpr int span_threads(DType dtype) { return dtype == DType::f32 ? 512 : 768; }
 
 // Spans: where the records and counters are (visit_spans.cuh).
 struct SpanSpace {

@@ -8,7 +8,7 @@
 namespace logsum::cuda {
 
 template <class Op>
-__global__ __launch_bounds__(kSpanThreads<Op::Kind::kDType>,
+__global__ __launch_bounds__(span_threads(Op::Kind::kDType),
                              1) void spans_kernel(const __grid_constant__ typename Op::Call call,
                                                   const __grid_constant__ TileTemperature scalar,
                                                   const __grid_constant__ SpanSpace space) {

@@ -17,13 +17,9 @@
 
 #include "core/rows.hpp"
 #include "cuda/device/measure.cuh"
+#include "cuda/visit_space.hpp"
 
 namespace logsum::cuda {
-
-// Threads of a CTA that has an SM to itself: 80 registers each for 2-byte logits (1024 with 64
-// spill), 128 for f32, whose chunk fills twice as many.
-template <DType kDType>
-inline constexpr int kSpanThreads = kDType == DType::f32 ? 512 : 768;
 
 template <class Op>
 concept HasAssistants = requires {

@@ -106,7 +106,7 @@ __device__ __forceinline__ void visit_spans(const typename Op::Call& call,
   using Kind = typename Op::Kind;
   extern __shared__ __align__(16) unsigned char ring_bytes[];
   __shared__ SpanState state;
-  __shared__ Shared<typename Op::Row> rows[kSpanThreads<Kind::kDType> / kWarp];
+  __shared__ Shared<typename Op::Row> rows[span_threads(Kind::kDType) / kWarp];
   auto* const ring = reinterpret_cast<TileRecord*>(ring_bytes);
   state.begin(space);
   __syncthreads();

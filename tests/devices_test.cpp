@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is said of GPUs, there or not, and how rows would be laid over one.
+#include "logsum/devices.hpp"
+
+#include <gtest/gtest.h>
+
+#include "support/on.hpp"
+#include "support/refusals.hpp"
+
+namespace logsum::test {
+namespace {
+
+DeviceInfo h200() {
+  DeviceInfo device;
+  device.capability = 90;
+  device.multiprocessors = 132;
+  device.shared_bytes_per_block = 227 * 1024;
+  return device;
+}
+
+ScheduleInfo explained(const DeviceInfo& device, const VisitedRows& rows,
+                       Schedule wanted = Schedule::automatic) {
+  ScheduleInfo info;
+  const Status status = explain_schedule(device, rows, wanted, info);
+  EXPECT_TRUE(status.ok()) << status.message();
+  return info;
+}
+
+TEST(Devices, WhatIsMissingIsNamed) {
+  const CudaInfo cuda = cuda_info();
+  DeviceInfo device;
+  const Status first = cuda_device(0, device);
+  EXPECT_EQ(first.ok(), cuda.device_count > 0);
+  if (on::is_cuda()) {
+    ASSERT_TRUE(first.ok()) << first.message();
+  }
+  if (first.ok()) {
+    EXPECT_STRNE(device.name, "");
+    EXPECT_GE(device.capability, 50);
+    EXPECT_GT(device.multiprocessors, 0);
+    EXPECT_GT(device.memory_bytes, device.l2_bytes);
+    expect_refused(cuda_device(cuda.device_count, device), StatusCode::invalid_argument,
+                   {"isn't there", "must be in [0, "});
+    expect_refused(cuda_device(-1, device), StatusCode::invalid_argument, {"GPU -1"});
+  } else if (!cuda.compiled) {
+    expect_refused(first, StatusCode::unsupported, {"no CUDA backend", "-DLOGSUM_CUDA=ON"});
+  } else if (cuda.driver == 0) {
+    expect_refused(first, StatusCode::unsupported, {"no NVIDIA driver"});
+  }
+}
+
+TEST(Devices, FewRowsGetClusters) {
+  const ScheduleInfo one = explained(h200(), {.columns = 151936, .dtype = DType::bf16});
+  EXPECT_EQ(one.schedule, Schedule::clusters);
+  EXPECT_EQ(one.blocks, one.blocks_per_row);
+  EXPECT_GT(one.blocks_per_row, 1);
+  EXPECT_EQ(one.threads, 32 * (one.warps + 1));
+  const ScheduleInfo many = explained(h200(), {.rows = 4096, .columns = 151936});
+  EXPECT_EQ(many.schedule, Schedule::spans);
+  EXPECT_EQ(many.blocks, 132);
+  EXPECT_EQ(many.blocks_per_row, 0);
+
+  DeviceInfo old = h200();
+  old.capability = 80;
+  EXPECT_EQ(explained(old, {.columns = 151936}).blocks_per_row, 1);
+}
+
+TEST(Devices, AScheduleCanBeWanted) {
+  EXPECT_EQ(explained(h200(), {.columns = 151936}, Schedule::spans).schedule, Schedule::spans);
+  ScheduleInfo info;
+  expect_refused(explain_schedule(h200(), {.rows = 4096}, Schedule::clusters, info),
+                 StatusCode::unsupported, {"clusters are for up to 132 rows"});
+}
+
+TEST(Devices, RefusesWhatNoCallHas) {
+  ScheduleInfo info;
+  const auto refused = [&](const DeviceInfo& device, const VisitedRows& rows, const char* phrase) {
+    expect_refused(explain_schedule(device, rows, Schedule::automatic, info),
+                   StatusCode::invalid_argument, {"explain_schedule: ", phrase});
+  };
+  refused(h200(), {.rows = 0}, "rows, columns are 0, 1");
+  refused(h200(), {.columns = -3}, "rows, columns are 1, -3");
+  refused(h200(), {.dtype = DType::f64}, "dtype is f64");
+  refused({}, {}, "0 multiprocessors");
+}
+
+}  // namespace
+}  // namespace logsum::test
