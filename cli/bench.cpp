@@ -112,6 +112,9 @@ void print_json(const std::vector<Line>& lines, double fma) {
 
 int run_bench(const BenchOptions& options) {
   const double fma = fma_rate(options.simd);
+  const int repeats = options.repeats > 0 ? options.repeats : 7;
+  const std::vector<std::int64_t> vocab =
+      options.vocab.empty() ? std::vector<std::int64_t>{131072} : options.vocab;
   std::vector<int> thread_counts = {1};
   ThreadLimit all(0);
   if (options.threads > 0)
@@ -120,21 +123,21 @@ int run_bench(const BenchOptions& options) {
     thread_counts.push_back(all.concurrency());
 
   std::vector<Line> lines;
-  for (const std::int64_t columns : options.vocab) {
+  for (const std::int64_t columns : vocab) {
     for (const DType dtype : {DType::f32, DType::bf16}) {
       const std::int64_t rows =
           options.rows > 0 ? options.rows : std::max<std::int64_t>(2, (64 << 20) / columns);
-      const BenchLogits z(rows, columns, dtype);
+      const BenchLogits z(rows, columns, dtype, options.data);
       const std::vector<BenchOperation> operations = bench_operations(z);
       for (const int threads : thread_counts) {
         ThreadLimit executor(threads);
-        const double stream = stream_rate(z, executor, options.simd, options.repeats);
+        const double stream = stream_rate(z, executor, options.simd, repeats);
         const Context context{.executor = &executor, .simd = options.simd};
         for (const BenchOperation& operation : operations) {
           if (operation.name.find(options.filter) == std::string::npos) continue;
           if (!operation.is_threaded && threads > 1) continue;
           if (operation.prepare) operation.prepare();
-          const double seconds = median_seconds(options.repeats, [&] { operation.run(context); });
+          const double seconds = median_seconds(repeats, [&] { operation.run(context); });
           lines.push_back(
               {operation.name, dtype, operation.rows, columns, threads, seconds,
                operation.reads_once ? limit(z, operation.rows, stream, fma * threads) : 0.0});

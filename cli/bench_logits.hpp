@@ -5,16 +5,15 @@
 #include <cstdint>
 #include <vector>
 
+#include "bench_data.hpp"
 #include "logsum/tensor.hpp"
 
 namespace logsum::cli {
 
-// Rows of random logits (normal, spread 2.5: flatter than a language model's, so that no work is
-// saved by a row's being nearly one token), from one stretch of random numbers read at a different
-// start in each row.
+// Rows of random logits, from one stretch of them read at a different start in each row.
 class BenchLogits {
  public:
-  BenchLogits(std::int64_t rows, std::int64_t columns, DType dtype);
+  BenchLogits(std::int64_t rows, std::int64_t columns, DType dtype, BenchData data);
 
   const void* data() const {
     return dtype_ == DType::f32 ? static_cast<const void*>(f32_.data()) : bf16_.data();

@@ -14,6 +14,7 @@
 #include "logsum/sample.hpp"
 #include "logsum/token_logprobs.hpp"
 #include "numbers.hpp"
+#include "on_device.hpp"
 #include "row_blocks.hpp"
 #include "terminal.hpp"
 
@@ -61,47 +62,57 @@ Demo run(const DemoOptions& options, Session& session) {
   std::vector<std::int64_t> offsets(targets.size());
   for (std::size_t i = 0; i < offsets.size(); ++i) offsets[i] = static_cast<std::int64_t>(i);
 
+  OnDevice on_device(session.gpu());
   for_each_block({&policy, &reference}, "scoring", session.quiet(), [&](const RowBlock& block) {
     const std::int64_t n = block.rows;
     const Context context = session.context();
-    const auto rows = [&](Column& column) { return column.block(block.first, n); };
-    check(sample({.logits = block.logits[0],
-                  .token = rows(sampled),
+    const auto in = [&](const auto& values) {
+      return on_device.in(Tensor::of(values.data() + block.first, {n}));
+    };
+    const auto out = [&](auto& values) {
+      return on_device.out(Tensor::of(values.data() + block.first, {n}));
+    };
+    const auto rows = [&](Column& column) { return on_device.out(column.block(block.first, n)); };
+    const Tensor policy_logits = on_device.in(block.logits[0]);
+    const Tensor tokens = rows(sampled), given = in(targets);
+    const Tensor of_policy = rows(target_logprob), of_reference = rows(ref_logprob);
+    check(sample({.logits = policy_logits,
+                  .token = tokens,
                   .logprob = rows(logprob),
                   .temperature = options.temperature,
                   .seed = options.seed,
-                  .offset = Tensor::of(offsets.data() + block.first, {n})},
+                  .offset = in(offsets)},
                  context),
           policy.label);
-    check(token_logprobs({.logits = block.logits[0],
-                          .targets = rows(sampled),
-                          .logprobs = Tensor::of(scored.data() + block.first, {n}),
+    check(token_logprobs({.logits = policy_logits,
+                          .targets = tokens,
+                          .logprobs = out(scored),
                           .temperature = options.temperature},
                          context),
           policy.label);
-    check(token_logprobs({.logits = block.logits[0],
-                          .targets = rows(target),
-                          .logprobs = rows(target_logprob),
+    check(token_logprobs({.logits = policy_logits,
+                          .targets = given,
+                          .logprobs = of_policy,
                           .entropy = rows(entropy),
                           .rank = rows(rank),
-                          .row_status = Tensor::of(status.data() + block.first, {n}),
+                          .row_status = out(status),
                           .temperature = options.temperature,
                           .ignore_index = kIgnoreIndex},
                          context),
           policy.label);
-    check(token_logprobs({.logits = block.logits[1],
-                          .targets = rows(target),
-                          .logprobs = rows(ref_logprob),
-                          .row_status = Tensor::of(ref_status.data() + block.first, {n}),
+    check(token_logprobs({.logits = on_device.in(block.logits[1]),
+                          .targets = given,
+                          .logprobs = of_reference,
+                          .row_status = out(ref_status),
                           .temperature = options.temperature,
                           .ignore_index = kIgnoreIndex},
                          context),
           reference.label);
-    check(approx_kl({.per_token_logps = rows(target_logprob),
-                     .ref_per_token_logps = rows(ref_logprob),
-                     .k3 = rows(k3)},
-                    context),
+    check(approx_kl(
+              {.per_token_logps = of_policy, .ref_per_token_logps = of_reference, .k3 = rows(k3)},
+              context),
           policy.label);
+    on_device.finish();
   });
   fail_on_bad_rows({{policy, status}, {reference, ref_status}}, policy.columns());
   for (std::size_t i = 0; i < scored.size(); ++i) {

@@ -13,6 +13,7 @@
 #include "errors.hpp"
 #include "logsum/token_logprobs.hpp"
 #include "numbers.hpp"
+#include "on_device.hpp"
 #include "row_blocks.hpp"
 #include "terminal.hpp"
 
@@ -112,20 +113,22 @@ void fold(const RowFindings& row, std::int64_t index, Diagnosis& d) {
   }
 }
 
-float stable_logprob(const Input& logits, std::int64_t columns, const Worst& at,
-                     const Context& context) {
+float stable_logprob(const Input& logits, std::int64_t columns, const Worst& at, Session& session) {
   const OneRow row(logits, at.row);
   float logprob = 0;
-  check(token_logprobs({.logits = row.tensor(),
-                        .targets = Tensor::of(&at.column, {1}),
-                        .logprobs = Tensor::of(&logprob, {1}),
+  OnDevice on_device(session.gpu());
+  check(token_logprobs({.logits = on_device.in(row.tensor()),
+                        .targets = on_device.in(Tensor::of(&at.column, {1})),
+                        .logprobs = on_device.out(Tensor::of(&logprob, {1})),
                         .vocab_size = columns},
-                       context),
+                       session.context()),
         logits.label);
+  on_device.finish();
   return logprob;
 }
 
 Diagnosis diagnose(const DoctorOptions& options, Session& session) {
+  session.gpu();  // says at once that there is none
   const Input logits = open_logits(options.input);
   Diagnosis d;
   d.label = logits.label;
@@ -149,8 +152,8 @@ Diagnosis diagnose(const DoctorOptions& options, Session& session) {
   for (Diagnosis::Arithmetic& arithmetic : d.formats)
     for (auto& formula : arithmetic.formulas)
       if (formula.worst.row >= 0)
-        formula.stable = static_cast<double>(
-            stable_logprob(logits, d.columns, formula.worst, session.context()));
+        formula.stable =
+            static_cast<double>(stable_logprob(logits, d.columns, formula.worst, session));
   return d;
 }
 

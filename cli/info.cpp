@@ -4,11 +4,20 @@
 #include <unistd.h>
 
 #include "commands.hpp"
+#include "errors.hpp"
+#include "explain.hpp"
+#include "gpus.hpp"
 #include "logsum/version.h"
 #include "terminal.hpp"
 
 namespace logsum::cli {
 namespace {
+
+struct InfoOptions {
+  bool json = false;
+  std::optional<VisitedRows> explain;
+  std::optional<std::string> like;
+};
 
 const char* state(const SimdTargetInfo& info) {
   return !info.compiled ? "not in this build" : info.available ? "available" : "not on this CPU";
@@ -28,6 +37,7 @@ void print_info(const Globals& globals, bool json) {
                                      {"compiled", info.compiled},
                                      {"available", info.available},
                                      {"chosen", info.id == chosen}});
+    out["cuda"] = cuda_to_json();
     write_stdout(out.dump(2) + '\n');
     return flush_stdout();
   }
@@ -42,20 +52,42 @@ void print_info(const Globals& globals, bool json) {
         &info == simd_targets().data() ? "SIMD targets" : "",
         fmt::format("{:<10} {}{}", info.name, state(info), info.id == chosen ? ", chosen" : ""));
   facts.add("threads", fmt::format("{}", threads));
+  add_cuda(facts);
   write_stdout(facts.to_text(terminal_width(STDOUT_FILENO), colour));
+  flush_stdout();
+}
+
+void print_schedules(const Globals& globals, const InfoOptions& options) {
+  const DeviceInfo device =
+      options.like ? gpu_like(*options.like) : gpu_at(globals.device.index, "--explain");
+  if (options.json)
+    write_stdout(explain_as_json(device, *options.explain).dump(2) + '\n');
+  else
+    write_stdout(explain_as_text(device, *options.explain, terminal_width(STDOUT_FILENO),
+                                 may_use_colour(STDOUT_FILENO)));
   flush_stdout();
 }
 
 }  // namespace
 
 void add_info(CLI::App& app, const Globals& globals, Action& action) {
-  CLI::App* command = app.add_subcommand("info", "Version, backends, SIMD targets, threads");
-  auto json = std::make_shared<bool>(false);
-  command->add_flag("--json", *json, "JSON on stdout");
+  CLI::App* command = app.add_subcommand("info", "Version, backends, SIMD targets, GPUs");
+  auto o = std::make_shared<InfoOptions>();
+  add_parsed(
+      *command, "--explain", "R,V,DTYPE", [o](const std::string& t) { o->explain = parse_rows(t); },
+      "How R rows of V logits would be laid over the GPU");
+  command
+      ->add_option("--like", o->like, "With --explain: over a GPU such as h200, without having it")
+      ->type_name("KIND");
+  command->add_flag("--json", o->json, "JSON on stdout");
   command->footer("Options of all commands: logsum --help");
-  command->callback([json, &globals, &action] {
-    action = [json, &globals] {
-      print_info(globals, *json);
+  command->callback([o, &globals, &action] {
+    action = [o, &globals] {
+      if (o->like && !o->explain) throw UsageError("--like is for --explain");
+      if (o->explain)
+        print_schedules(globals, *o);
+      else
+        print_info(globals, o->json);
       return 0;
     };
   });

@@ -35,6 +35,13 @@ void explain_sigbus() {
 
 void add_globals(CLI::App& app, Globals& globals) {
   add_parsed(
+      app, "--device", "NAME", [&](const std::string& t) { globals.device = parse_device(t); },
+      "cpu (default), cuda or cuda:N");
+  add_parsed(
+      app, "--determinism", "KIND",
+      [&](const std::string& t) { globals.determinism = parse_determinism(t); },
+      "per-device (default); cross-device: the CPU's bits");
+  add_parsed(
       app, "--backend", "NAME", [&](const std::string& t) { globals.backend = parse_backend(t); },
       "cpu (default), or reference: float64, slow");
   add_parsed(

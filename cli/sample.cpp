@@ -7,6 +7,7 @@
 #include "commands.hpp"
 #include "errors.hpp"
 #include "numbers.hpp"
+#include "on_device.hpp"
 #include "row_blocks.hpp"
 
 namespace logsum::cli {
@@ -28,6 +29,7 @@ class Sampler {
   Sampler(const SampleOptions& options, const Globals& globals)
       : options_(options),
         session_(globals),
+        on_device_(session_.gpu()),
         logits_(open_logits(options.input)),
         columns_(used_columns(options.vocab_size, logits_)),
         results_(logits_.leading(), logits_.rows()) {
@@ -56,26 +58,30 @@ class Sampler {
     for (std::size_t i = 0; i < offsets_.size(); ++i)
       offsets_[i] =
           static_cast<std::int64_t>(options_.offset + static_cast<std::uint64_t>(block.first) + i);
-    SampleArgs args{.logits = block.logits[0],
-                    .token = token_->block(block.first, block.rows),
-                    .logprob = logprob_->block(block.first, block.rows),
-                    .raw_logprob = raw_logprob_->block(block.first, block.rows),
-                    .lse = lse_->block(block.first, block.rows),
-                    .entropy = entropy_->block(block.first, block.rows),
-                    .row_status = row_status_->block(block.first, block.rows),
+    const auto out = [&](Column* column) {
+      return on_device_.out(column->block(block.first, block.rows));
+    };
+    SampleArgs args{.logits = on_device_.in(block.logits[0]),
+                    .token = out(token_),
+                    .logprob = out(logprob_),
+                    .raw_logprob = out(raw_logprob_),
+                    .lse = out(lse_),
+                    .entropy = out(entropy_),
+                    .row_status = out(row_status_),
                     .temperature = options_.temperature,
                     .seed = options_.seed,
-                    .offset = Tensor::of(offsets_.data(), {block.rows}),
+                    .offset = on_device_.in(Tensor::of(offsets_.data(), {block.rows})),
                     .draws = options_.draws,
                     .vocab_size = columns_};
     if (options_.u) {
       const std::int64_t shape[] = {block.rows, options_.draws};
       const std::int64_t strides[] = {0, 0};
       const std::size_t rank = options_.draws > 1 ? 2 : 1;
-      args.u = Tensor::strided(&*options_.u, DType::f64, std::span(shape, rank),
-                               std::span(strides, rank));
+      args.u = on_device_.in(Tensor::strided(&*options_.u, DType::f64, std::span(shape, rank),
+                                             std::span(strides, rank)));
     }
     check(logsum::sample(args, session_.context()), logits_.label);
+    on_device_.finish();
   }
 
   Summary summary() const {
@@ -109,6 +115,7 @@ class Sampler {
 
   SampleOptions options_;
   Session session_;
+  OnDevice on_device_;
   Input logits_;
   std::int64_t columns_;
   std::vector<std::int64_t> offsets_;

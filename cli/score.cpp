@@ -11,6 +11,7 @@
 #include "logsum/approx_kl.hpp"
 #include "logsum/token_logprobs.hpp"
 #include "numbers.hpp"
+#include "on_device.hpp"
 #include "row_blocks.hpp"
 
 namespace logsum::cli {
@@ -42,6 +43,7 @@ class Score {
   Score(const ScoreOptions& options, const Globals& globals)
       : options_(options),
         session_(globals),
+        on_device_(session_.gpu()),
         logits_(open_logits(options.input)),
         columns_(used_columns(options.vocab_size, logits_)),
         targets_(read_targets(options.targets, logits_, targets_label_)),
@@ -75,8 +77,9 @@ class Score {
   void run() {
     if (reference_) ref_status_.resize(targets_.size());
     const auto body = [&](const RowBlock& block) {
-      score_block(block);
-      if (reference_) compare_with_reference(block);
+      const Tensor logprob = score_block(block);
+      if (reference_) compare_with_reference(block, logprob);
+      on_device_.finish();
     };
     if (reference_)
       for_each_block({&logits_, &*reference_}, "scoring", session_.quiet(), body);
@@ -93,41 +96,42 @@ class Score {
   }
 
  private:
-  static Tensor block_of(Column* column, const RowBlock& block) {
-    return column != nullptr ? column->block(block.first, block.rows) : Tensor();
+  Tensor out(Column* column, const RowBlock& block) {
+    return column != nullptr ? on_device_.out(column->block(block.first, block.rows)) : Tensor();
   }
 
   TokenLogprobsArgs arguments(const Tensor& logits, const RowBlock& block) {
-    return {.logits = logits,
-            .targets = Tensor::of(targets_.data() + block.first, {block.rows}),
+    return {.logits = on_device_.in(logits),
+            .targets = on_device_.in(Tensor::of(targets_.data() + block.first, {block.rows})),
             .temperature = options_.temperature,
             .ignore_index = options_.ignore_index,
             .vocab_size = columns_};
   }
 
-  void score_block(const RowBlock& block) {
+  Tensor score_block(const RowBlock& block) {
     TokenLogprobsArgs args = arguments(block.logits[0], block);
-    args.logprobs = block_of(logprob_, block);
-    args.lse = block_of(lse_, block);
-    args.entropy = block_of(entropy_, block);
-    args.argmax = block_of(argmax_, block);
-    args.rank = block_of(rank_, block);
-    args.top_ids = block_of(top_ids_, block);
-    args.top_logprobs = block_of(top_logprobs_, block);
-    args.row_status = block_of(row_status_, block);
+    args.logprobs = out(logprob_, block);
+    args.lse = out(lse_, block);
+    args.entropy = out(entropy_, block);
+    args.argmax = out(argmax_, block);
+    args.rank = out(rank_, block);
+    args.top_ids = out(top_ids_, block);
+    args.top_logprobs = out(top_logprobs_, block);
+    args.row_status = out(row_status_, block);
     check(token_logprobs(args, session_.context()), logits_.label);
+    return args.logprobs;
   }
 
-  void compare_with_reference(const RowBlock& block) {
+  void compare_with_reference(const RowBlock& block, const Tensor& logprob) {
     TokenLogprobsArgs args = arguments(block.logits[1], block);
-    args.logprobs = block_of(ref_logprob_, block);
-    args.row_status = Tensor::of(ref_status_.data() + block.first, {block.rows});
+    args.logprobs = out(ref_logprob_, block);
+    args.row_status = on_device_.out(Tensor::of(ref_status_.data() + block.first, {block.rows}));
     check(token_logprobs(args, session_.context()), reference_->label);
-    check(approx_kl({.per_token_logps = block_of(logprob_, block),
+    check(approx_kl({.per_token_logps = logprob,
                      .ref_per_token_logps = args.logprobs,
-                     .k1 = block_of(k_[0], block),
-                     .k2 = block_of(k_[1], block),
-                     .k3 = block_of(k_[2], block)},
+                     .k1 = out(k_[0], block),
+                     .k2 = out(k_[1], block),
+                     .k3 = out(k_[2], block)},
                     session_.context()),
           logits_.label);
   }
@@ -196,6 +200,7 @@ class Score {
 
   ScoreOptions options_;
   Session session_;
+  OnDevice on_device_;
   Input logits_;
   std::int64_t columns_;
   std::string targets_label_;

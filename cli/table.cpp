@@ -47,6 +47,18 @@ std::string styled(const std::string& text, Style style, bool colour) {
   return fmt::format("\033[{}m{}\033[0m", code, text);
 }
 
+Table table_of(std::initializer_list<const char*> headers, std::size_t texts,
+               const std::vector<std::vector<std::string>>& lines) {
+  Table table;
+  for (const char* header : headers) {
+    const std::size_t at = table.columns.size();
+    TableColumn column{header, at < texts, {}};
+    for (const auto& line : lines) column.cells.push_back(line[at]);
+    table.columns.push_back(std::move(column));
+  }
+  return table;
+}
+
 std::string to_text(const Table& table, int width, bool colour) {
   std::vector<Laid> laid;
   for (const TableColumn& column : table.columns) laid.push_back(lay_out(column));

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,10 @@ struct Table {
   std::string note;
   std::vector<Style> row_styles;  // empty: all plain
 };
+
+// From the headers and lines of cells; the first `texts` columns are text.
+Table table_of(std::initializer_list<const char*> headers, std::size_t texts,
+               const std::vector<std::vector<std::string>>& lines);
 
 // `width` 0: any; `colour` wraps styled text in escape sequences.
 std::string to_text(const Table& table, int width, bool colour);

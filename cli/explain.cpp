@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "explain.hpp"
+
+#include <fmt/format.h>
+
+#include <optional>
+#include <vector>
+
+#include "errors.hpp"
+#include "gpus.hpp"
+#include "io/file_error.hpp"
+#include "numbers.hpp"
+#include "table.hpp"
+
+namespace logsum::cli {
+namespace {
+
+struct Explained {
+  const char* operation;
+  ScheduleInfo info;
+};
+
+std::vector<Explained> explain(const DeviceInfo& device, VisitedRows rows) {
+  struct Call {
+    const char* name;
+    bool entropy, raw;
+  };
+  constexpr Call kCalls[] = {
+      {"logsumexp, softmax", false, false},     {"token_logprobs", false, false},
+      {"token_logprobs, entropy", true, false}, {"sample", false, false},
+      {"sample, raw log-prob", false, true},    {"sample, entropy", true, true}};
+  std::vector<Explained> list;
+  for (const Call& call : kCalls) {
+    rows.entropy = call.entropy;
+    rows.raw_logprob = call.raw;
+    ScheduleInfo info;
+    check(explain_schedule(device, rows, Schedule::automatic, info), "--explain");
+    list.push_back({call.name, info});
+  }
+  return list;
+}
+
+std::optional<DType> logits_dtype(const std::string& name) {
+  for (const DType dtype : {DType::f32, DType::f16, DType::bf16})
+    if (name == to_string(dtype)) return dtype;
+  return std::nullopt;
+}
+
+}  // namespace
+
+VisitedRows parse_rows(const std::string& text) {
+  const std::size_t first = text.find(','), second = text.find(',', first + 1);
+  const auto dtype = first == std::string::npos || second == std::string::npos
+                         ? std::nullopt
+                         : logits_dtype(text.substr(second + 1));
+  if (!dtype)
+    throw UsageError(fmt::format("--explain is {}, must be ROWS,VOCAB,DTYPE with f32, f16 or bf16",
+                                 io::in_quotes(text)));
+  return {.rows = parse_i64("--explain ROWS", text.substr(0, first), 1, INT32_MAX),
+          .columns = parse_i64("--explain VOCAB", text.substr(first + 1, second - first - 1), 1,
+                               INT32_MAX),
+          .dtype = *dtype};
+}
+
+std::string explain_as_text(const DeviceInfo& device, const VisitedRows& rows, int width,
+                            bool colour) {
+  std::vector<std::vector<std::string>> lines;
+  for (const auto& [operation, info] : explain(device, rows))
+    lines.push_back({operation, to_string(info.schedule),
+                     info.blocks_per_row > 0 ? fmt::format("{}", info.blocks_per_row) : "-",
+                     fmt::format("{}", info.blocks), fmt::format("{}", info.threads),
+                     fmt::format("{}", info.warps),
+                     fmt::format("{:.1f}", info.shared_bytes / 1024.0)});
+  const Table table = table_of(
+      {"operation", "schedule", "CTAs per row", "CTAs", "threads", "measuring warps", "shared KiB"},
+      2, lines);
+  return fmt::format("{} rows of {} {} logits on {}\n\n{}", rows.rows, rows.columns,
+                     to_string(rows.dtype), describe(device), to_text(table, width, colour));
+}
+
+nlohmann::ordered_json explain_as_json(const DeviceInfo& device, const VisitedRows& rows) {
+  nlohmann::ordered_json json = {{"device", device.name},
+                                 {"rows", rows.rows},
+                                 {"vocab_size", rows.columns},
+                                 {"dtype", to_string(rows.dtype)},
+                                 {"schedules", nlohmann::ordered_json::array()}};
+  for (const auto& [operation, info] : explain(device, rows)) {
+    nlohmann::ordered_json entry = {{"operation", operation},
+                                    {"schedule", to_string(info.schedule)}};
+    if (info.blocks_per_row > 0) entry["ctas_per_row"] = info.blocks_per_row;
+    entry["ctas"] = info.blocks;
+    entry["threads"] = info.threads;
+    entry["measuring_warps"] = info.warps;
+    entry["shared_bytes"] = info.shared_bytes;
+    json["schedules"].push_back(entry);
+  }
+  return json;
+}
+
+}  // namespace logsum::cli

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// logsum bench --device cuda: operations × shapes × determinism, beside a device copy and a bare
+// read of the same logits, measured in the same process.
+//
+// Each is timed queued on a stream, as a caller without graphs pays for it, launches and all; and
+// in a CUDA graph, as a decode step inside an engine's graph does.
+#include "gpu_bench.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <new>
+
+#include "errors.hpp"
+#include "gpu_bench_operations.hpp"
+#include "gpus.hpp"
+#include "io/file_error.hpp"
+#include "terminal.hpp"
+
+namespace logsum::cli {
+namespace {
+
+constexpr int kRepeats = 25;
+constexpr int kLaunches = 64;  // of a graph, at least: what starts it is then small
+
+class Measurement {
+ public:
+  Measurement(Gpu& gpu, const GpuBenchLogits& z, int repeats)
+      : gpu_(gpu),
+        z_(z),
+        repeats_(repeats),
+        // Whole turns through the inputs. Of large ones a turn is long enough.
+        calls_(z.is_small() ? (kLaunches + z.inputs() - 1) / z.inputs() * z.inputs() : z.inputs()) {
+  }
+
+  using Work = std::function<void(int)>;  // of an input
+
+  double cold(const Work& work) { return gpu_.seconds_queued(calls_, repeats_, turning(work)); }
+  double graph(const Work& work) { return gpu_.seconds_in_graph(calls_, repeats_, turning(work)); }
+  double warm(const Work& work) {
+    return gpu_.seconds_queued(std::min(calls_, kLaunches), repeats_, [&](int) { work(0); });
+  }
+
+ private:
+  Work turning(const Work& work) const {
+    return [&work, inputs = z_.inputs()](int i) { work(i % inputs); };
+  }
+
+  Gpu& gpu_;
+  const GpuBenchLogits& z_;
+  int repeats_, calls_;
+};
+
+double copy_seconds(Gpu& gpu, const GpuBenchLogits& z, Measurement& measurement) {
+  const GpuBuffer to(gpu, z.bytes());
+  return measurement.graph([&](int i) { gpu.copy(to.data(), z.tensor(i).data, z.bytes()); });
+}
+
+double read_seconds(Gpu& gpu, const GpuBenchLogits& z, Measurement& measurement) {
+  double best = 1e9;
+  for (int grid = 0; grid < Gpu::kReadGrids; ++grid)
+    best = std::min(best, measurement.graph([&](int i) {
+      gpu.read(z.tensor(i).data, z.bytes() / 16 * 16, grid);
+    }));
+  return best;
+}
+
+class Bench {
+ public:
+  Bench(const BenchOptions& options, Gpu& gpu, std::size_t l2_bytes, int repeats)
+      : options_(options), gpu_(gpu), l2_bytes_(l2_bytes), repeats_(repeats) {}
+
+  void add(const GpuCase& shape) {
+    const GpuBenchLogits z(gpu_, shape, options_.data, l2_bytes_);
+    std::vector<GpuOperation> operations = gpu_operations(gpu_, z);
+    std::erase_if(operations, [&](const GpuOperation& operation) {
+      return operation.name.find(options_.filter) == std::string::npos;
+    });
+    if (operations.empty()) return;
+    Measurement measurement(gpu_, z, repeats_);
+    const double copy = copy_seconds(gpu_, z, measurement);
+    const double read = read_seconds(gpu_, z, measurement);
+    for (const GpuOperation& operation : operations) {
+      const auto [reads, writes] = operation.traffic;
+      lines_.push_back({operation.name, shape, z.inputs(), writes > 0 ? "copy" : "read",
+                        writes > 0 ? copy * (reads + writes) / 2 : read * reads,
+                        measure(operation, Determinism::per_device, measurement),
+                        measure(operation, Determinism::cross_device, measurement)});
+    }
+  }
+
+  const std::vector<GpuLine>& lines() const { return lines_; }
+
+ private:
+  GpuTimes measure(const GpuOperation& operation, Determinism determinism,
+                   Measurement& measurement) {
+    const GpuBuffer workspace(gpu_, operation.workspace);
+    gpu_.zero(workspace.data(), operation.workspace);
+    const Context context{.workspace = {workspace.data(), operation.workspace},
+                          .determinism = determinism,
+                          .stream = gpu_.stream()};
+    if (operation.prepare) operation.prepare(context);
+    const auto work = [&](int input) { operation.run(input, context); };
+    return {
+        .cold = measurement.cold(work),
+        .warm = measurement.warm(work),
+        .graph = measurement.graph(work),
+    };
+  }
+
+  const BenchOptions& options_;
+  Gpu& gpu_;
+  std::size_t l2_bytes_;
+  int repeats_;
+  std::vector<GpuLine> lines_;
+};
+
+}  // namespace
+
+int run_gpu_bench(const BenchOptions& options) {
+  const std::vector<GpuCase> cases = gpu_cases(options);
+  const DeviceInfo device = gpu_at(options.device.index, "--device cuda");
+  const std::unique_ptr<Gpu> gpu = open_gpu(options.device.index);
+  const int repeats = options.repeats > 0 ? options.repeats : kRepeats;
+  Bench bench(options, *gpu, device.l2_bytes, repeats);
+  bool any_fits = false;
+  for (const GpuCase& shape : cases) {
+    try {
+      bench.add(shape);
+      any_fits = true;
+    } catch (const std::bad_alloc&) {  // the table is also for smaller GPUs
+      fmt::print(stderr, "logsum: no room on the GPU for {} x {} {}\n", shape.rows, shape.columns,
+                 to_string(shape.dtype));
+    }
+  }
+  if (!any_fits) throw std::bad_alloc();
+  if (bench.lines().empty())
+    throw UsageError(io::in_quotes(options.filter) + " is in the name of no operation (--filter)");
+  (options.json ? print_gpu_json : print_gpu_table)(options, device, repeats, bench.lines());
+  flush_stdout();
+  return 0;
+}
+
+}  // namespace logsum::cli

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gpu_bench_cases.hpp"
+
+#include <algorithm>
+
+#include "errors.hpp"
+
+namespace logsum::cli {
+namespace {
+
+// A decode step's rows; prompts and training batches; whole rows written.
+std::vector<GpuCase> table() {
+  constexpr std::int64_t kVocab = 151936;
+  std::vector<GpuCase> cases;
+  for (const DType dtype : {DType::bf16, DType::f32}) {
+    for (const std::int64_t rows : {1, 8, 64, 256})
+      cases.push_back({GpuFamily::sample, rows, kVocab, dtype});
+    for (const std::int64_t columns : {131072, 262144})
+      cases.push_back({GpuFamily::sample, 1, columns, dtype});
+  }
+  cases.push_back({GpuFamily::score, 4096, kVocab, DType::bf16});
+  cases.push_back({GpuFamily::score, 16384, 32000, DType::bf16});
+  cases.push_back({GpuFamily::score, 2048, 262144, DType::bf16});
+  cases.push_back({GpuFamily::score, 2048, kVocab, DType::f32});
+  for (const DType dtype : {DType::bf16, DType::f32})
+    cases.push_back({GpuFamily::softmax, 4096, kVocab, dtype});
+  return cases;
+}
+
+bool is_quick(const GpuCase& c) {
+  return c.dtype == DType::bf16 && c.columns == 151936 && c.rows != 8 && c.rows != 256;
+}
+
+}  // namespace
+
+std::vector<GpuCase> gpu_cases(const BenchOptions& options) {
+  std::vector<GpuCase> cases;
+  if (options.rows > 0 && !options.vocab.empty()) {
+    for (const std::int64_t columns : options.vocab)
+      for (const DType dtype : {DType::bf16, DType::f32})
+        for (const GpuFamily family : {GpuFamily::sample, GpuFamily::score, GpuFamily::softmax})
+          cases.push_back({family, options.rows, columns, dtype});
+    return cases;
+  }
+  const auto& vocab = options.vocab;
+  for (const GpuCase& c : table())
+    if ((options.rows == 0 || c.rows == options.rows) &&
+        (vocab.empty() || std::find(vocab.begin(), vocab.end(), c.columns) != vocab.end()) &&
+        (!options.quick || is_quick(c)))
+      cases.push_back(c);
+  if (cases.empty())
+    throw UsageError(
+        "no shape of the table is left by --rows, --vocab, --quick; "
+        "--rows and --vocab together make one");
+  return cases;
+}
+
+}  // namespace logsum::cli

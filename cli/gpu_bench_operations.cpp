@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gpu_bench_operations.hpp"
+
+#include "errors.hpp"
+#include "logsum/logsumexp.hpp"
+#include "logsum/sample.hpp"
+#include "logsum/softmax.hpp"
+#include "logsum/softmax_backward.hpp"
+#include "logsum/token_logprobs.hpp"
+
+namespace logsum::cli {
+namespace {
+
+constexpr float kTemperature = 0.8f;  // not 1: the raw log-prob is then another sum
+
+constexpr GpuTraffic kRead{1, 0}, kMap{1, 1}, kJoin{2, 1};
+
+class Operations {
+ public:
+  Operations(Gpu& gpu, const GpuBenchLogits& z)
+      : gpu_(gpu), z_(z), memory_(std::make_shared<std::vector<GpuBuffer>>()) {}
+
+  std::vector<GpuOperation> all() {
+    switch (z_.shape().family) {
+      case GpuFamily::sample: return samplers();
+      case GpuFamily::score: return scorers();
+      case GpuFamily::softmax: return softmaxes();
+    }
+    return {};
+  }
+
+ private:
+  template <class Args>
+  using Operation = Status (*)(const Args&, const Context&) noexcept;
+
+  // `rotated`: the tensor that is another input in each call.
+  template <class Args>
+  GpuOperation make(std::string name, GpuTraffic traffic, Operation<Args> operation,
+                    std::size_t (*workspace_size)(const Args&) noexcept, Args args,
+                    Tensor Args::*rotated) {
+    args.*rotated = z_.tensor(0);
+    return {name, traffic, workspace_size(args),
+            [=, &z = z_, kept = memory_](int input, const Context& context) {
+              Args now = args;
+              now.*rotated = z.tensor(input);
+              check(operation(now, context), name);
+            }};
+  }
+
+  void* memory(std::size_t bytes) {
+    memory_->emplace_back(gpu_, bytes);
+    return memory_->back().data();
+  }
+
+  Tensor per_row(DType dtype) {
+    const std::int64_t shape[] = {z_.shape().rows};
+    return Tensor::contiguous(memory(static_cast<std::size_t>(shape[0]) * size_of(dtype)), dtype,
+                              shape, z_.device());
+  }
+
+  Tensor like_logits() {
+    const std::int64_t shape[] = {z_.shape().rows, z_.shape().columns};
+    return Tensor::contiguous(memory(z_.bytes()), z_.shape().dtype, shape, z_.device());
+  }
+
+  Tensor targets() {
+    std::vector<std::int64_t> host(static_cast<std::size_t>(z_.shape().rows));
+    for (std::size_t i = 0; i < host.size(); ++i)
+      host[i] = static_cast<std::int64_t>(i) * 7919 % z_.shape().columns;
+    const Tensor tensor = per_row(DType::i64);
+    gpu_.to_device(tensor.data, host.data(), host.size() * sizeof host[0]);
+    gpu_.wait();
+    return tensor;
+  }
+
+  std::vector<GpuOperation> samplers() {
+    SampleArgs args{
+        .token = per_row(DType::i32), .logprob = per_row(DType::f32), .temperature = kTemperature};
+    SampleArgs raw = args;
+    raw.raw_logprob = per_row(DType::f32);
+    return {make("sample", kRead, &sample, &sample_workspace_size, args, &SampleArgs::logits),
+            make("sample + raw log-prob", kRead, &sample, &sample_workspace_size, raw,
+                 &SampleArgs::logits)};
+  }
+
+  std::vector<GpuOperation> scorers() {
+    TokenLogprobsArgs args{.targets = targets(),
+                           .logprobs = per_row(DType::f32),
+                           .lse = per_row(DType::f32),
+                           .argmax = per_row(DType::i64)};
+    TokenLogprobsArgs entropy = args;
+    entropy.entropy = per_row(DType::f32);
+    const auto scorer = [&](const char* name, const TokenLogprobsArgs& a) {
+      return make(name, kRead, &token_logprobs, &token_logprobs_workspace_size, a,
+                  &TokenLogprobsArgs::logits);
+    };
+    return {scorer("token_logprobs + lse + argmax", args),
+            scorer("token_logprobs + lse + argmax + entropy", entropy)};
+  }
+
+  std::vector<GpuOperation> softmaxes() {
+    const Tensor output = like_logits(), gradient = like_logits(), lse = per_row(DType::f32);
+    std::vector<GpuOperation> list;
+    // A gradient takes what the forward pass gave, which is computed once before.
+    const auto add = [&list](GpuOperation forward, GpuOperation backward) {
+      backward.prepare = [run = forward.run](const Context& context) {
+        Context own = context;
+        own.workspace = {};  // the other's may be too small
+        run(0, own);
+      };
+      list.push_back(std::move(forward));
+      list.push_back(std::move(backward));
+    };
+    const auto forward = [&](const char* name, Operation<SoftmaxArgs> operation) {
+      return make(name, kMap, operation, &softmax_workspace_size, SoftmaxArgs{.output = output},
+                  &SoftmaxArgs::logits);
+    };
+    const auto backward = [&](const char* name, Operation<SoftmaxBackwardArgs> operation) {
+      return make(name, kJoin, operation, &softmax_backward_workspace_size,
+                  SoftmaxBackwardArgs{.output = output, .grad_logits = gradient},
+                  &SoftmaxBackwardArgs::grad_output);
+    };
+    add(forward("softmax", &softmax), backward("softmax_backward", &softmax_backward));
+    add(forward("log_softmax", &log_softmax),
+        backward("log_softmax_backward", &log_softmax_backward));
+    add(make("logsumexp", kRead, &logsumexp, &logsumexp_workspace_size, LogsumexpArgs{.lse = lse},
+             &LogsumexpArgs::logits),
+        make("logsumexp_backward", kMap, &logsumexp_backward, &logsumexp_backward_workspace_size,
+             LogsumexpBackwardArgs{.grad_output = lse, .lse = lse, .grad_logits = gradient},
+             &LogsumexpBackwardArgs::logits));
+    return list;
+  }
+
+  Gpu& gpu_;
+  const GpuBenchLogits& z_;
+  std::shared_ptr<std::vector<GpuBuffer>> memory_;
+};
+
+}  // namespace
+
+std::vector<GpuOperation> gpu_operations(Gpu& gpu, const GpuBenchLogits& logits) {
+  return Operations(gpu, logits).all();
+}
+
+}  // namespace logsum::cli
