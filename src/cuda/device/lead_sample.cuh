@@ -26,10 +26,19 @@ struct Decision {
 };
 
 inline constexpr int kAssistants = kTileChunks;
+
+// kTold: the leader brings a decision; kFound: the assistants bring the column. kBuilt: the masses
+// are there, among the assistants.
 enum DecisionBarrier { kTold = 13, kBuilt = 14, kFound = 15 };
 
-__device__ __forceinline__ void sync_decision(DecisionBarrier barrier) {
-  sync_threads(barrier, (kAssistants + (barrier != kBuilt)) * kWarp);
+__device__ constexpr int threads_of(DecisionBarrier barrier) {
+  return (kAssistants + (barrier != kBuilt)) * kWarp;
+}
+__device__ __forceinline__ void wait_for(DecisionBarrier barrier) {
+  sync_threads(barrier, threads_of(barrier));
+}
+__device__ __forceinline__ void announce(DecisionBarrier barrier) {
+  arrive_threads(barrier, threads_of(barrier));
 }
 
 // The records of a row of at most 128 tiles, four or fewer neighbours per thread.
@@ -111,7 +120,7 @@ class JoinedRow {
 
 __device__ __forceinline__ void dismiss(Decision& decision) {
   decision.z = nullptr;
-  sync_decision(kTold);
+  announce(kTold);
 }
 
 // By the leader.
@@ -144,12 +153,12 @@ __device__ __forceinline__ void lead_sample(const SampleCall& call, std::int64_t
     decision.is_first = tile == 0;
     decision.is_new = tile != told;
     told = tile;
-    sync_decision(kTold);
+    announce(kTold);
     if (k == 0) {
       norms = SampleNorms<Kind>(logits, records, joined.measure, shared.temperature);
       shared.write_row(RowStatus::ok, norms.lse, norms.entropy);
     }
-    sync_decision(kFound);
+    wait_for(kFound);
     if (warp_lane() == 0)
       shared.write_draw(k, std::int64_t{tile} * kTile + decision.column,
                         norms.norm.logprob(decision.logit), norms.raw.logprob(decision.logit));
@@ -210,7 +219,7 @@ __device__ __forceinline__ void assist_sample(int assistant, Decision& decision)
   Chunk<Kind::kDType> chunk;
   float max = kNegInf;
   for (;;) {
-    sync_decision(kTold);
+    wait_for(kTold);
     if (decision.z == nullptr) return;
     if (decision.is_new) {
       const int first = assistant * kChunk;
@@ -219,13 +228,13 @@ __device__ __forceinline__ void assist_sample(int assistant, Decision& decision)
       max = ChunkExtremes(chunk).max;
       sum_units(chunk, ColumnUnits<Exp>(max, decision.n, decision.temperature),
                 decision.mass + assistant * kChunkRows);
-      sync_decision(kBuilt);
+      wait_for(kBuilt);
     }
     const BlockTarget reached(decision.mass, decision.share);
     if (reached.block / kChunkRows == assistant)
       find_in_row(chunk, ColumnUnits<Exp>(max, decision.n, decision.temperature),
                   reached.block % kChunkRows, reached.target, assistant * kChunk, decision);
-    sync_decision(kFound);
+    announce(kFound);
   }
 }
 

@@ -104,6 +104,16 @@ __device__ __forceinline__ unsigned take_ticket(unsigned* counter) {
   return ticket;
 }
 
+// A word in shared memory by which warps of a CTA hand over what else is there.
+__device__ __forceinline__ unsigned load_acquire(const unsigned* p) {
+  unsigned x;
+  asm volatile("ld.acquire.cta.shared.u32 %0, [%1];" : "=r"(x) : "r"(shared_address(p)) : "memory");
+  return x;
+}
+__device__ __forceinline__ void store_release(unsigned* p, unsigned x) {
+  asm volatile("st.release.cta.shared.u32 [%0], %1;" ::"r"(shared_address(p)), "r"(x) : "memory");
+}
+
 // Starts early where the kernel before allows it (programmatic dependent launch): all that touches
 // memory waits for that kernel's end; the next may start its own preamble.
 __device__ __forceinline__ void wait_for_kernel_before() {
@@ -200,9 +210,13 @@ class ByteBarrier {
   unsigned long long state_;
 };
 
-// A barrier of some of a CTA's warps, by number.
+// A barrier of some of a CTA's warps, by number. Those that wait come by at the same place of the
+// code (synccheck insists on it); those that only bring something arrive and go on.
 __device__ __forceinline__ void sync_threads(int barrier, int threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
+}
+__device__ __forceinline__ void arrive_threads(int barrier, int threads) {
+  asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
 }
 
 }  // namespace logsum::cuda

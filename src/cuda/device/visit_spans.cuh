@@ -134,7 +134,7 @@ __device__ __forceinline__ void visit_spans(const typename Op::Call& call,
     unsigned before = 0;
     if (warp_lane() == 0) {
       // Held by an earlier row until that is finished, which waits for nothing.
-      while (*const_cast<const volatile unsigned*>(&state.holder[slot]) != row) __nanosleep(32);
+      while (load_acquire(&state.holder[slot]) != row) __nanosleep(32);
       put_records<Kind>(space, row_records, tile, records);
       __threadfence_block();
       before = take_ticket(&state.arrived[slot]);
@@ -148,8 +148,7 @@ __device__ __forceinline__ void visit_spans(const typename Op::Call& call,
       __syncwarp();
       if (warp_lane() == 0) {
         state.arrived[slot] = 0;
-        __threadfence_block();
-        *const_cast<volatile unsigned*>(&state.holder[slot]) = row + space.ring_rows;
+        store_release(&state.holder[slot], row + space.ring_rows);
       }
     }
     at = __shfl_sync(~0u, ticket, 0);
