@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """check_report on a small tree with a good report, and with each thing that can be wrong."""
 
+import copy
 import json
 import pathlib
 import shutil
@@ -10,6 +11,27 @@ import unittest
 import check_report
 import render
 import source_hash
+from plain import PROGRAMS
+
+
+def timed(operation, determinism, seconds):
+    times = dict.fromkeys(("cold", "warm", "graph", "limit"), seconds)
+    return {
+        **{"operation": operation, "dtype": "bf16", "rows": 64, "columns": 151936},
+        **{"determinism": determinism, "limit": "read", "fraction_of_limit": 0.8},
+        **{f"{name}_seconds": value for name, value in times.items()},
+    }
+
+
+BENCHMARK = {
+    "data": "normal",
+    "repeats": 25,
+    "results": [
+        timed(operation, *times)
+        for operation in ("sample", "token_logprobs + lse", "softmax", "log_softmax", "logsumexp")
+        for times in (("per-device", 8e-6), ("cross-device", 1e-5))
+    ],
+}
 
 
 def good(root):
@@ -17,7 +39,7 @@ def good(root):
     test = {"outcome": "passed", **counts, "cuda_calls": 5, "seconds": 0.1, "failures": []}
     found = {"outcome": "passed", "errors": 0, "tests": 2, "cuda_calls": 4, "seconds": 1.0}
     return {
-        "format": 1,
+        "format": 2,
         "date": "2026-01-01 00:00 UTC",
         "backend": "cuda",
         "rehearsal": False,
@@ -30,14 +52,15 @@ def good(root):
             "cpu": "1 × A CPU",
             "sanitizer": "2025.3",
         },
-        "tests": [{"program": name, **test} for name in ("a_test", "b_test")],
+        "tests": [{"program": name, **test} for name in ("a_test", "b_test", *PROGRAMS)],
         "sanitizers": [
             {"tool": "memcheck", "program": "a_test", "filter": "A.*", **found, "message": ""}
         ],
+        "limits": [],
         "benchmark": {
             "outcome": "passed",
             "command": "logsum bench",
-            "output": {"results": [{"operation": "sample", "seconds": 1.5e-3}]},
+            "output": copy.deepcopy(BENCHMARK),
         },
     }
 
@@ -81,7 +104,7 @@ class Check(unittest.TestCase):
 
     def test_no_json(self):
         self.commit()
-        self.write("bench/gpu/report.json", '{"format": 1')
+        self.write("bench/gpu/report.json", '{"format": 2')
         [problem] = check_report.problems(self.root)
         self.assertIn("is no JSON", problem)
 
@@ -168,18 +191,36 @@ class Check(unittest.TestCase):
         self.report["sanitizers"][0]["errors"] = 2
         self.refused("memcheck a_test A.*: 2 errors")
 
-    def test_sanitizer_errors_that_are_explained(self):
+    def excuse(self, outcome):
         self.report["sanitizers"][0].update(outcome="errors found", errors=2)
-        self.write("tools/gpu/sanitize_exceptions.txt", "memcheck a_test A.* the driver's own\n")
+        self.report["limits"] = [{"tool": "memcheck", "program": "least", "outcome": outcome}]
+        text = "memcheck a_test A.* least the tool doesn't see it\n"
+        self.write("tools/gpu/sanitize_exceptions.txt", text)
+
+    def test_sanitizer_errors_that_are_explained(self):
+        self.excuse("errors found")
         self.assertEqual(self.problems(), [])
+        text = (self.root / "bench/gpu/report.md").read_text(encoding="utf-8")
+        self.assertIn("| memcheck | least | errors found |", text)
+
+    def test_the_tool_no_longer_reports_the_minimal_program(self):
+        self.excuse("passed")
+        self.refused("memcheck no longer reports least")
+
+    def test_the_minimal_program_was_not_run(self):
+        self.excuse("crashed")
+        self.refused("memcheck least: crashed")
+        self.report["limits"] = []
+        self.refused("memcheck least: not run")
 
     def test_an_exception_needs_a_reason(self):
-        self.write("tools/gpu/sanitize_exceptions.txt", "memcheck a_test A.*\n")
+        self.write("tools/gpu/sanitize_exceptions.txt", "memcheck a_test A.* least\n")
         with self.assertRaisesRegex(ValueError, "line 1.*why"):
             self.problems()
 
     def test_an_exception_for_nothing(self):
-        self.write("tools/gpu/sanitize_exceptions.txt", "memcheck a_test A.* the driver's own\n")
+        self.excuse("errors found")
+        self.report["sanitizers"][0].update(outcome="passed", errors=0)
         self.refused("excuses nothing")
 
     def test_sanitizer_not_run(self):
@@ -198,15 +239,26 @@ class Check(unittest.TestCase):
         self.refused("racecheck a_test A.*: not run", "not in sanitize.txt")
 
     def test_benchmark(self):
+        self.commit()
+        text = (self.root / "bench/gpu/report.md").read_text(encoding="utf-8")
+        self.assertIn("| sample | bf16 | 64 × 151936 | 8.00 | 8.00 | 8.00 | read 8.00 |", text)
+        self.assertIn("| read 8.00 | 80 % | 10.00 | +25 % |", text)
+        results = self.report["benchmark"]["output"]["results"]
+        results[1]["graph_seconds"] = 0
+        self.refused("no time for sample bf16 64 151936 cross-device")
+        del results[1]
+        self.refused("no time for sample bf16 64 151936 cross-device")
+        del results[0]
+        self.refused("the benchmark has no sample")
         self.report["benchmark"] = {"outcome": "not run"}
-        self.assertEqual(self.problems(), [])
+        self.refused("the benchmark: not run")
         self.report["benchmark"] = {"outcome": "crashed", "message": "SIGSEGV"}
-        self.refused("the benchmark crashed: SIGSEGV")
+        self.refused("the benchmark: crashed: SIGSEGV")
 
     def test_markdown_edited_by_hand(self):
         self.commit()
         text = (self.root / "bench/gpu/report.md").read_text(encoding="utf-8")
-        self.write("bench/gpu/report.md", text.replace("10 calls", "11 calls"))
+        self.write("bench/gpu/report.md", text.replace("25 calls", "26 calls"))
         [problem] = check_report.problems(self.root)
         self.assertIn("neither is edited by hand", problem)
 

@@ -13,6 +13,8 @@ import time
 import unittest
 import zipfile
 
+from check_cases import BENCHMARK
+
 TOOLS = pathlib.Path(__file__).resolve().parent.parent.parent / "tools/gpu"
 
 PASSES = """
@@ -30,7 +32,7 @@ SANITIZER = """
 while [ "${1#--}" != "$1" ]; do shift; done
 "$@" && echo "========= ERROR SUMMARY: 0 errors"
 """
-BENCH = 'echo \'{"results": [{"operation": "sample", "seconds": 0.5}]}\'\n'
+BENCH = f"echo '{json.dumps(BENCHMARK)}'\n"
 
 
 class RunBundle(unittest.TestCase):
@@ -39,14 +41,15 @@ class RunBundle(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.folder)
         self.bundle = self.folder / "bundle"
         self.out = self.folder / "out"
-        for name in ("bin", "data", "gpu"):
+        for name in ("bin", "examples/data", "gpu", "tests"):
             (self.bundle / name).mkdir(parents=True)
         (self.folder / "path").mkdir()
         for path in TOOLS.glob("*.py"):
             shutil.copy(path, self.bundle / "gpu")
-        (self.bundle / "data/demo_logits.safetensors").write_text("")
+        (self.bundle / "examples/data/demo_logits.safetensors").write_text("")
         (self.bundle / "gpu/benchmark.txt").write_text("logsum bench\n")
         (self.bundle / "gpu/sanitize.txt").write_text("memcheck a_test A.*\n")
+        (self.bundle / "gpu/sanitize_exceptions.txt").write_text("")
         self.script("path/nvidia-smi", SMI)
         with zipfile.ZipFile(self.bundle / "sanitizer.zip", "w") as file:
             file.writestr("compute-sanitizer", "#!/bin/sh\n" + SANITIZER)
@@ -58,11 +61,11 @@ class RunBundle(unittest.TestCase):
         path.write_text("#!/bin/sh\n" + text)
         path.chmod(0o755)
 
-    def programs(self, texts, source_hash="abc"):
+    def programs(self, texts, source_hash="abc", names=None):
         for name, text in texts.items():
             self.script(f"bundle/bin/{name}", text)
         build = {"cuda": "13.0", "architectures": "90-real", "compiler": "GNU 12"}
-        manifest = {"source_hash": source_hash, "build": build, "programs": list(texts)}
+        manifest = {"source_hash": source_hash, "build": build, "programs": names or list(texts)}
         (self.bundle / "manifest.json").write_text(json.dumps(manifest))
 
     def start(self, *arguments):
@@ -77,9 +80,9 @@ class RunBundle(unittest.TestCase):
 
     def run_it(self, *arguments, status=0):
         process = self.start(*arguments)
-        _, errors = process.communicate(timeout=60)
+        said, errors = process.communicate(timeout=60)
         self.assertEqual(process.returncode, status, errors)
-        return errors
+        return said + errors
 
     def report(self):
         return json.loads((self.out / "report.json").read_text(encoding="utf-8"))
@@ -100,6 +103,22 @@ class RunBundle(unittest.TestCase):
         text = (self.out / "report.md").read_text(encoding="utf-8")
         self.assertIn("1 tests: 1 passed, 0 failed, 0 skipped; 7 calls on the GPU", text)
 
+    def test_exceptions_and_their_minimal_programs(self):
+        found = 'echo "========= ERROR SUMMARY: 3 errors"\nexit 77\n'
+        self.script("bundle/bin/a_test", found)
+        self.script("bundle/bin/seen", found)
+        self.script("bundle/bin/unseen", "exit 0\n")
+        self.run_it("--phases=sanitizers", status=1)
+        exceptions = self.bundle / "gpu/sanitize_exceptions.txt"
+        exceptions.write_text("memcheck a_test A.* seen why\n")
+        self.run_it("--phases=sanitizers")
+        [limit] = self.report()["limits"]
+        self.assertEqual((limit["outcome"], limit["errors"]), ("errors found", 3))
+        exceptions.write_text("memcheck a_test A.* unseen why\n")
+        said = self.run_it("--phases=sanitizers", status=1)
+        self.assertEqual(self.report()["limits"][0]["outcome"], "passed")
+        self.assertIn("memcheck no longer reports unseen", said)
+
     def test_crash_and_hang_are_failures_and_lose_nothing(self):
         self.programs({"a_test": PASSES, "b_test": CRASHES, "c_test": HANGS})
         self.run_it("--timeout=1", "--phases=tests", status=1)
@@ -107,6 +126,31 @@ class RunBundle(unittest.TestCase):
         self.assertEqual(outcomes, ["passed", "crashed", "timed out"])
         names = [test["failures"][0]["name"] for test in self.report()["tests"][1:]]
         self.assertEqual(names, ["A.Crashes", "A.Hangs"])
+
+    def test_programs_that_are_not_googletests(self):
+        (self.bundle / "tests/cli_test.py").write_text(
+            "import sys\nprint(sys.argv[1:])\nprint('Ran 5 tests in 1 s\\n\\nOK (skipped=2)')\n"
+        )
+        self.programs({"decode_loop": "exit 0", "decode_loop_c": "exit 77", "cli_test": ""})
+        self.run_it("--phases=tests")
+        keys = ("outcome", "run", "passed", "failed", "skipped")
+        found = {t["program"]: tuple(t[key] for key in keys) for t in self.report()["tests"]}
+        self.assertEqual(found["decode_loop"], ("passed", 1, 1, 0, 0))
+        self.assertEqual(found["decode_loop_c"], ("passed", 1, 0, 0, 1))
+        self.assertEqual(found["cli_test"], ("passed", 5, 3, 0, 2))
+
+        shutil.rmtree(self.out)
+        (self.bundle / "tests/cli_test.py").write_text(
+            "print('Ran 5 tests in 1 s\\n\\nFAILED (failures=1, errors=1)')\nexit(1)\n"
+        )
+        self.programs({"decode_loop": "echo 3 DIFFER; exit 1", "decode_loop_c": CRASHES})
+        self.programs({"cli_test": ""}, names=["decode_loop", "decode_loop_c", "cli_test"])
+        self.run_it("--phases=tests", status=1)
+        found = {t["program"]: tuple(t[key] for key in keys) for t in self.report()["tests"]}
+        self.assertEqual(found["decode_loop"], ("failed", 1, 0, 1, 0))
+        self.assertEqual(found["decode_loop_c"], ("crashed", 1, 0, 1, 0))
+        self.assertEqual(found["cli_test"], ("failed", 5, 3, 2, 0))
+        self.assertIn("3 DIFFER", self.report()["tests"][0]["failures"][0]["message"])
 
     def test_deadline_and_missing(self):
         self.programs({"a_test": PASSES, "b_test": "sleep 3\n" + PASSES})
@@ -133,17 +177,13 @@ class RunBundle(unittest.TestCase):
         self.assertEqual(report["machine"]["device"], "none")
         self.assertEqual(report["tests"][0]["cuda_calls"], 0)
         self.assertIn("no evidence", (self.out / "report.md").read_text(encoding="utf-8"))
-
-    def test_benchmark_that_there_is_not(self):
-        self.script("bundle/bin/logsum", 'echo "no such option --device" >&2\nexit 2\n')
-        self.run_it("--phases=benchmark")
-        self.assertEqual(self.report()["benchmark"]["outcome"], "not run")
-        self.assertIn("no such option", self.report()["benchmark"]["message"])
+        self.assertEqual(report["benchmark"], {"outcome": "not run"})
 
     def test_benchmark_that_fails(self):
-        self.script("bundle/bin/logsum", "exit 1\n")
+        self.script("bundle/bin/logsum", 'echo "no such option --device" >&2\nexit 2\n')
         self.run_it("--phases=benchmark", status=1)
         self.assertEqual(self.report()["benchmark"]["outcome"], "failed")
+        self.assertIn("no such option", self.report()["benchmark"]["message"])
 
     def test_told_to_stop(self):
         self.programs({"a_test": PASSES, "b_test": f"echo $$ >{self.folder}/pid\n" + HANGS})

@@ -23,7 +23,10 @@ cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DLOGSUM_CUDA=ON -DLO
   -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON "-DCMAKE_INSTALL_RPATH=\$ORIGIN/../lib" >/dev/null
 programs=()
 for source in tests/*_test.cpp; do programs+=("$(basename "$source" .cpp)"); done
-cmake --build "$build" --target "${programs[@]}" logsum_tool >&2
+limits=()
+for source in tests/sanitizer_limits/*.cu; do limits+=("$(basename "$source" .cu)"); done
+cmake --build "$build" --target "${programs[@]}" "${limits[@]}" decode_loop decode_loop_c \
+  logsum_tool >&2
 if [ "$(tools/gpu/source_hash.py)" != "$hash" ]; then
   echo "bundle.sh: the sources changed while they were built; run it again" >&2
   exit 1
@@ -34,14 +37,17 @@ if [ -e "$bundle" ] && [ ! -e "$bundle/gpu" ]; then
   exit 1
 fi
 rm -rf "$bundle"
-mkdir -p "$bundle"/{bin,lib,data,gpu}
-cp "${programs[@]/#/$build/tests/}" "$build/cli/logsum" "$bundle/bin"
+mkdir -p "$bundle"/{bin,lib,examples/data,gpu,tests/cli}
+cp "${programs[@]/#/$build/tests/}" "${limits[@]/#/$build/tests/}" "$bundle/bin"
+cp "$build"/examples/decode_loop{,_c} "$build/cli/logsum" "$bundle/bin"
 cp -L "$build/src/liblogsum.so.0" "$bundle/lib"
 ldd "$bundle"/bin/* | sed -n 's/.* => \(\/.*\) (.*/\1/p' | sort -u |
   grep -Ev '/(lib(c|m|dl|rt|pthread|gcc_s|stdc\+\+)|ld-linux.*)\.so' |
   grep -Fv "$bundle/" | xargs -r cp -Lt "$bundle/lib"
 strip "$bundle"/bin/* "$bundle"/lib/*
-cp examples/data/demo_logits.safetensors "$bundle/data"
+cp examples/data/demo_logits.safetensors "$bundle/examples/data"
+cp tests/cli_test.py "$bundle/tests"
+cp tests/cli/*.py "$bundle/tests/cli"
 cp tools/gpu/*.py tools/gpu/*.txt "$bundle/gpu"
 
 # Few machines with a driver have compute-sanitizer. Packed: 11 MiB instead of 34.

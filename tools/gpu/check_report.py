@@ -11,30 +11,20 @@ import json
 import pathlib
 import sys
 
+import plain
 import report as reports
 import sanitizer
 import source_hash
-from render import render, totals
+from render import benchmark_lines, render, totals
 
 ROOT = source_hash.ROOT
 SHOWN = 20
+OPERATIONS = ("sample", "token_logprobs", "softmax", "log_softmax", "logsumexp")
 REFRESH = """\
 To make a new report (CONTRIBUTING.md, "CUDA"):
     tools/gpu/bundle.sh                              anywhere
     python3 build/gpu-bundle/gpu/run.py gpu-report   where the GPU is, after copying the folder
     cp gpu-report/report.* bench/gpu                 here, when that has come back"""
-
-
-def exceptions(text):
-    """{Entry: why}; lines `tool program filter why...`, # begins a comment."""
-    found = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        words = line.split("#")[0].split(maxsplit=3)
-        if words and len(words) < 4:
-            raise ValueError(f"line {number}: '{line}', must be: tool program filter why")
-        if words:
-            found[sanitizer.Entry(*words[:3])] = words[3]
-    return found
 
 
 def about_run(report, present_hash):
@@ -72,7 +62,7 @@ def about_tests(tests, programs):
 
 
 def about_sanitizers(runs, entries, excepted):
-    by_entry = {sanitizer.Entry(r["tool"], r["program"], r["filter"]): r for r in runs}
+    by_entry = {sanitizer.entry_of(run): run for run in runs}
     unused = set(excepted)
     for entry in entries:
         name, run = " ".join(entry), by_entry.get(entry, reports.NOT_RUN)
@@ -95,9 +85,29 @@ def about_sanitizers(runs, entries, excepted):
         yield f"{' '.join(entry)} is in it, but not in sanitize.txt"
 
 
+def about_limits(runs, excepted):
+    by_program = {(run["tool"], run["program"]): run for run in runs}
+    for tool, program in sanitizer.limits(excepted):
+        run = by_program.get((tool, program), reports.NOT_RUN)
+        if run["outcome"] == "passed":
+            yield f"{tool} no longer reports {program}: exceptions that name it must go"
+        elif run["outcome"] != "errors found":
+            yield f"{tool} {program}: {run['outcome']}"
+
+
 def about_benchmark(benchmark):
-    if benchmark["outcome"] not in ("passed", "not run"):
-        yield f"the benchmark {benchmark['outcome']}: {benchmark.get('message', '')}"
+    if benchmark["outcome"] != "passed":
+        why = f": {benchmark['message']}" if benchmark.get("message") else ""
+        yield f"the benchmark: {benchmark['outcome']}{why}"
+        return
+    lines = benchmark_lines(benchmark["output"]["results"])
+    for operation in OPERATIONS:
+        if not any(key[0].startswith(operation) for key in lines):
+            yield f"the benchmark has no {operation}"
+    for key, line in lines.items():
+        for determinism in ("per-device", "cross-device"):
+            if line.get(determinism, {}).get("graph_seconds", 0) <= 0:
+                yield f"the benchmark has no time for {' '.join(map(str, key))} {determinism}"
 
 
 def problems(root):
@@ -113,12 +123,14 @@ def problems(root):
     if report.get("format") != reports.FORMAT:
         return [f"format {report.get('format')}, must be {reports.FORMAT}"]
     entries = sanitizer.entries((tools / "sanitize.txt").read_text(encoding="utf-8"))
-    excepted = exceptions((tools / "sanitize_exceptions.txt").read_text(encoding="utf-8"))
+    excepted = sanitizer.exceptions((tools / "sanitize_exceptions.txt").read_text(encoding="utf-8"))
     programs = [path.stem for path in sorted((root / "tests").glob("*_test.cpp"))]
+    programs += plain.PROGRAMS
     found = [
         *about_run(report, source_hash.source_hash(root)),
         *about_tests(report["tests"], programs),
         *about_sanitizers(report["sanitizers"], entries, excepted),
+        *about_limits(report["limits"], excepted),
         *about_benchmark(report["benchmark"]),
     ]
     if markdown != render(report):

@@ -7,6 +7,8 @@ import pathlib
 import re
 import sys
 
+import plain
+
 build, source_hash, *programs = sys.argv[1:]
 
 
@@ -27,7 +29,7 @@ print(
                 "architectures": re.search(r"^LOGSUM_CUDA_ARCHITECTURES:\w+=(.*)$", cache, re.M)[1],
                 "compiler": f"{kind} {of_compiler('CXX', 'CMAKE_CXX_COMPILER_VERSION')}",
             },
-            "programs": programs,
+            "programs": [*programs, *plain.PROGRAMS],
         },
         indent=1,
     )

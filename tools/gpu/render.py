@@ -74,6 +74,30 @@ def sanitizers(report):
     return text
 
 
+def limits(report):
+    """The tools' own limits; nothing where there are no exceptions."""
+    if not report["limits"]:
+        return ""
+    text = "\nMinimal programs (`tests/sanitizer_limits`) that are right and must be reported too, "
+    text += "or the exceptions that name them fall:\n\n"
+    keys = ["tool", "program", "outcome", "errors", "seconds"]
+    rows = [[run.get(key) for key in keys] for run in report["limits"]]
+    return text + table([*keys[:4], "s"], rows)
+
+
+def benchmark_lines(results):
+    """Per operation, dtype and shape, in their order: {determinism: result}."""
+    lines = {}
+    for result in results:
+        key = tuple(result[name] for name in ("operation", "dtype", "rows", "columns"))
+        lines.setdefault(key, {})[result["determinism"]] = result
+    return lines
+
+
+def micro(seconds):
+    return f"{seconds * 1e6:.2f}"
+
+
 def benchmark(report):
     bench = report["benchmark"]
     text = "\n## Benchmark\n\n"
@@ -83,13 +107,28 @@ def benchmark(report):
         reason = bench.get("message", "")
         return text + bench["outcome"] + (f": {reason}" if reason else "") + "\n"
     output = bench["output"]
-    for key, value in output.items():
-        if not isinstance(value, (list, dict)):
-            text += f"- {key}: {cell(value)}\n"
-    rows = output.get("results", [])
-    keys = list(dict.fromkeys(key for row in rows for key in row))
-    return text + "\n" + table(keys, [[row.get(key) for key in keys] for row in rows])
+    text += (
+        f"µs; {output['data']} logits, median of {output['repeats']}. Queued on a stream, each "
+        "call on another input (cold) or all on one (warm), and in a CUDA graph (cold). The limit: "
+        "a bare read of the logits, or a device copy of as many bytes as the call must move. "
+        "Costs: what `cross_device` adds in a graph.\n\n"
+    )
+    titles = ["operation", "dtype", "shape", "cold", "warm", "in graph", "limit", "of it"]
+    titles += ["`cross_device`", "costs"]
+    rows = []
+    for (operation, dtype, count, columns), line in benchmark_lines(output["results"]).items():
+        if len(line) < 2:
+            continue  # check_report.py complains
+        own, cross = line["per-device"], line["cross-device"]["graph_seconds"]
+        rows.append(
+            [operation, dtype, f"{count} × {columns}"]
+            + [micro(own[f"{name}_seconds"]) for name in ("cold", "warm", "graph")]
+            + [f"{own['limit']} {micro(own['limit_seconds'])}"]
+            + [f"{100 * own['fraction_of_limit']:.0f} %"]
+            + [micro(cross), f"{100 * (cross / own['graph_seconds'] - 1):+.0f} %"]
+        )
+    return text + table(titles, rows)
 
 
 def render(report):
-    return heading(report) + tests(report) + sanitizers(report) + benchmark(report)
+    return heading(report) + tests(report) + sanitizers(report) + limits(report) + benchmark(report)

@@ -7,7 +7,7 @@ import json
 
 from render import render
 
-FORMAT = 1
+FORMAT = 2
 NOT_RUN = {"outcome": "not run"}
 
 
@@ -61,7 +61,7 @@ def sanitizer_name(entry):
     return f"{entry.tool}-{entry.program}-{plain}"[:200]
 
 
-def compose(parts, session, programs, entries):
+def compose(parts, session, programs, entries, limits):
     return {
         "format": FORMAT,
         **session,
@@ -69,6 +69,10 @@ def compose(parts, session, programs, entries):
         "sanitizers": [
             {**entry._asdict(), **parts.get("sanitizer", sanitizer_name(entry))}
             for entry in entries
+        ],
+        "limits": [
+            {"tool": tool, "program": program, **parts.get("limit", f"{tool}-{program}")}
+            for tool, program in limits
         ],
         "benchmark": parts.get("benchmark", "all"),
     }

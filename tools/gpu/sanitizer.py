@@ -14,6 +14,9 @@ SUMMARY = re.compile(r"^=+ (?:ERROR SUMMARY: (\d+) error|RACECHECK SUMMARY: (\d+
 RAN = re.compile(r"^\[=+\] (\d+) tests? from .* ran\.", re.M)
 
 Entry = namedtuple("Entry", "tool program filter")
+# Why an entry may fail: a minimal program (tests/sanitizer_limits) that is right and that the tool
+# reports too.
+Excuse = namedtuple("Excuse", "limit why")
 
 
 def entries(text):
@@ -31,6 +34,28 @@ def entries(text):
     return found
 
 
+def entry_of(run):
+    """The entry whose part of a report this is."""
+    return Entry(*(run[field] for field in Entry._fields))
+
+
+def exceptions(text):
+    """{Entry: Excuse}; lines `tool program filter limit why...`, # begins a comment."""
+    found = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split("#")[0].split(maxsplit=4)
+        if words and len(words) < 5:
+            raise ValueError(f"line {number}: '{line}', must be: tool program filter limit why")
+        if words:
+            found[Entry(*words[:3])] = Excuse(*words[3:])
+    return found
+
+
+def limits(excused):
+    """The minimal programs that exceptions name: sorted (tool, program)."""
+    return sorted({(entry.tool, excuse.limit) for entry, excuse in excused.items()})
+
+
 def find(bundle):
     """The bundle's own, else the machine's, else None."""
     own = bundle / "sanitizer" / "compute-sanitizer"
@@ -42,19 +67,19 @@ def find(bundle):
     )
 
 
-def command(tool_path, entry, program):
+def command(tool_path, tool, program, *arguments):
     return [
         tool_path,
-        f"--tool={entry.tool}",
+        f"--tool={tool}",
         f"--error-exitcode={FOUND}",
         "--print-limit=10",
         str(program),
-        f"--gtest_filter={entry.filter}",
+        *arguments,
     ]
 
 
 def read(run):
-    """An entry's part of the report, from process.Run."""
+    """A part of the report, from process.Run: of an entry, or of a minimal program."""
     summary, ran = SUMMARY.search(run.text), RAN.search(run.text)
     errors = int(summary.group(1) or summary.group(2)) if summary else None
     if run.ending != "exited":

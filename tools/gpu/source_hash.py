@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Prints the hash of the sources that a GPU report speaks of: all that is built into the test
-programs and the tool, and what decides how. Not documentation, not these scripts.
+programs, the tool and the examples for GPUs, what decides how, and the tool's tests on a GPU. Not
+documentation, not these scripts.
 
 Files are walked, not asked of git: a tarball has the same hash as a clone, and a source that isn't
 committed yet but is compiled (CMake globs) counts.
@@ -22,7 +23,11 @@ GLOBS = [
     *(f"{folder}/CMakeLists.txt" for folder in ("src", "io", "cli", "tests")),
     "cmake/*.cmake",
     "tests/*_test.cpp",
+    "tests/sanitizer_limits/*.cu",
     "examples/data/*",
+    "examples/CMakeLists.txt",
+    "examples/decode_*",
+    "tests/cli/device_cases.py",
 ]
 # Says what is installed, not what is built.
 EXCEPT = {"cmake/LogsumInstall.cmake"}
