@@ -52,9 +52,12 @@ class Measurement {
   int repeats_, calls_;
 };
 
+// The better of both: in a graph large copies take a copy engine, at two thirds of the speed (2.5
+// GB moved on an H200: 920 us, queued 589).
 double copy_seconds(Gpu& gpu, const GpuBenchLogits& z, Measurement& measurement) {
   const GpuBuffer to(gpu, z.bytes());
-  return measurement.graph([&](int i) { gpu.copy(to.data(), z.tensor(i).data, z.bytes()); });
+  const auto copy = [&](int i) { gpu.copy(to.data(), z.tensor(i).data, z.bytes()); };
+  return std::min(measurement.cold(copy), measurement.graph(copy));
 }
 
 double read_seconds(Gpu& gpu, const GpuBenchLogits& z, Measurement& measurement) {

@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <iterator>
 
 #include "errors.hpp"
 #include "io/file_error.hpp"
@@ -14,10 +16,16 @@ namespace {
 struct Kind {
   const char* name;
   int capability, multiprocessors, shared_kilobytes;  // a block's
+  int clusters[DeviceInfo::kClusterSizes];
 };
 
-constexpr Kind kKinds[] = {{"t4", 75, 40, 64},     {"a100", 80, 108, 163}, {"l40s", 89, 142, 99},
-                           {"h100", 90, 132, 227}, {"h200", 90, 132, 227}, {"b200", 100, 148, 227}};
+// Clusters as an H200 says; of a B200 as few as its eight groups of processors have room for.
+constexpr Kind kKinds[] = {{"t4", 75, 40, 64, {}},
+                           {"a100", 80, 108, 163, {}},
+                           {"l40s", 89, 142, 99, {}},
+                           {"h100", 90, 132, 227, {132, 66, 30, 15, 7}},
+                           {"h200", 90, 132, 227, {132, 66, 30, 15, 7}},
+                           {"b200", 100, 148, 227, {148, 72, 32, 16, 8}}};
 
 std::string capability(const DeviceInfo& device) {
   return fmt::format("{}.{}", device.capability / 10, device.capability % 10);
@@ -96,6 +104,7 @@ DeviceInfo gpu_like(const std::string& name) {
       device.capability = kind.capability;
       device.multiprocessors = kind.multiprocessors;
       device.shared_bytes_per_block = kind.shared_kilobytes * 1024;
+      std::copy(std::begin(kind.clusters), std::end(kind.clusters), device.clusters);
       return device;
     }
     names += fmt::format("{}{}", names.empty() ? "" : ", ", kind.name);

@@ -52,7 +52,7 @@ void expect_explained(const VisitedRows& rows, const CUDA_KERNEL_NODE_PARAMS& ke
   must(cuda_device(0, device));
   ScheduleInfo info;
   must(explain_schedule(device, rows, Schedule::automatic, info));
-  EXPECT_EQ(kernel.gridDimX, static_cast<unsigned>(info.blocks));
+  EXPECT_EQ(kernel.gridDimX * kernel.gridDimY, static_cast<unsigned>(info.blocks));
   EXPECT_EQ(kernel.blockDimX, static_cast<unsigned>(info.threads));
   EXPECT_EQ(kernel.sharedMemBytes, static_cast<unsigned>(info.shared_bytes));
 }
@@ -69,6 +69,7 @@ TEST_F(CudaExplain, IsWhatIsLaunched) {
                                       {9, 32000},
                                       {100, 32000},
                                       {133, 20000},
+                                      {300, 20000},
                                       {4096, 1000}})
     for (const DType dtype : {DType::f32, DType::f16, DType::bf16})
       for (const bool more : {false, true}) {

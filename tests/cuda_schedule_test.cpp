@@ -69,11 +69,11 @@ void expect_known(const Known& known, const DeviceMatrix& matrix, std::int64_t f
   }
 }
 
-// Clusters take no more rows than this at once, nor rows of more tiles.
+// Clusters take no more than two rows per processor, nor rows of more tiles.
 bool fits_clusters(std::int64_t rows, std::int64_t columns) {
   int processors = 0;
   must("processors", cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, 0));
-  return rows <= processors && columns <= 128 * kTileColumns;
+  return rows <= 2 * processors && columns <= 96 * kTileColumns;
 }
 
 std::vector<Schedule> schedules(std::int64_t rows, std::int64_t columns) {

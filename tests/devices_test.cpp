@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "support/on.hpp"
 #include "support/refusals.hpp"
 
@@ -15,6 +18,8 @@ DeviceInfo h200() {
   device.capability = 90;
   device.multiprocessors = 132;
   device.shared_bytes_per_block = 227 * 1024;
+  const int clusters[] = {132, 66, 30, 15, 7};
+  std::copy(std::begin(clusters), std::end(clusters), device.clusters);
   return device;
 }
 
@@ -62,14 +67,32 @@ TEST(Devices, FewRowsGetClusters) {
 
   DeviceInfo old = h200();
   old.capability = 80;
+  std::fill(std::begin(old.clusters), std::end(old.clusters), 0);
   EXPECT_EQ(explained(old, {.columns = 151936}).blocks_per_row, 1);
+}
+
+TEST(Devices, ClustersAreAsLargeAsAllRowsLeaveRoomFor) {
+  const auto blocks = [](std::int64_t rows, std::int64_t columns = 151936) {
+    return explained(h200(), {.rows = rows, .columns = columns}).blocks_per_row;
+  };
+  EXPECT_EQ(blocks(7), 16);
+  EXPECT_EQ(blocks(8), 8);
+  EXPECT_EQ(blocks(16), 4);
+  EXPECT_EQ(blocks(31), 2);
+  EXPECT_EQ(blocks(67), 1);
+  EXPECT_EQ(blocks(1, 3 * 4096), 2);  // no CTA without a tile
+  // Beyond one row per SM two share it.
+  EXPECT_EQ(explained(h200(), {.rows = 132, .columns = 151936}).warps, 16);
+  EXPECT_EQ(explained(h200(), {.rows = 133, .columns = 151936}).warps, 8);
+  EXPECT_EQ(explained(h200(), {.rows = 265, .columns = 151936}).schedule, Schedule::spans);
+  EXPECT_EQ(explained(h200(), {.rows = 1, .columns = 97 * 4096}).schedule, Schedule::spans);
 }
 
 TEST(Devices, AScheduleCanBeWanted) {
   EXPECT_EQ(explained(h200(), {.columns = 151936}, Schedule::spans).schedule, Schedule::spans);
   ScheduleInfo info;
   expect_refused(explain_schedule(h200(), {.rows = 4096}, Schedule::clusters, info),
-                 StatusCode::unsupported, {"clusters are for up to 132 rows"});
+                 StatusCode::unsupported, {"clusters are for up to 264 rows"});
 }
 
 TEST(Devices, RefusesWhatNoCallHas) {

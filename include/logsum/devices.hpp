@@ -26,6 +26,10 @@ struct DeviceInfo {
   std::int32_t capability = 0;  // 90: compute capability 9.0
   std::int32_t multiprocessors = 0;
   std::int32_t shared_bytes_per_block = 0;  // the most that a block may ask for
+  // How many clusters of 1, 2, 4, 8 and 16 blocks, each with a multiprocessor to itself, run at
+  // once; 0: none of this size.
+  static constexpr int kClusterSizes = 5;
+  std::int32_t clusters[kClusterSizes] = {};
   std::size_t l2_bytes = 0;
   std::size_t memory_bytes = 0;
 };
@@ -54,7 +58,7 @@ struct ScheduleInfo {
 };
 
 // What a call on such a device would do, from the function that decides it. The device needn't be
-// there: capability, multiprocessors and shared_bytes_per_block of `device` count.
+// there: its capability, multiprocessors, shared_bytes_per_block and clusters count.
 LOGSUM_API Status explain_schedule(const DeviceInfo& device, const VisitedRows& rows,
                                    Schedule wanted, ScheduleInfo& info) noexcept;
 

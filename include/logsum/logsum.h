@@ -169,6 +169,7 @@ typedef struct logsum_device_info {
   int32_t capability; /* 90: compute capability 9.0 */
   int32_t multiprocessors;
   int32_t shared_bytes_per_block;
+  int32_t clusters[5]; /* of 1, 2, 4, 8 and 16 blocks */
   size_t l2_bytes;
   size_t memory_bytes;
 } logsum_device_info;

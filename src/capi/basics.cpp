@@ -35,6 +35,7 @@ logsum_status logsum_cuda_device(int32_t index, logsum_device_info* info) {
   info->capability = found.capability;
   info->multiprocessors = found.multiprocessors;
   info->shared_bytes_per_block = found.shared_bytes_per_block;
+  std::copy(std::begin(found.clusters), std::end(found.clusters), info->clusters);
   info->l2_bytes = found.l2_bytes;
   info->memory_bytes = found.memory_bytes;
   return logsum::capi::to_c(status);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a call would do on a device, there or not: no call of CUDA, so it is in every build.
+#include <algorithm>
+#include <iterator>
+
 #include "cuda/schedule.hpp"
 #include "cuda/span_space.hpp"
 #include "logsum/devices.hpp"
@@ -21,8 +24,9 @@ Status explain_schedule(const DeviceInfo& device, const VisitedRows& rows, Sched
                          "explain_schedule: the device has %d multiprocessors and %d bytes of "
                          "shared memory, must have some of each",
                          device.multiprocessors, device.shared_bytes_per_block);
-  const cuda::DeviceLimits limits{device.multiprocessors, device.capability,
-                                  device.shared_bytes_per_block};
+  cuda::DeviceLimits limits{device.multiprocessors, device.capability,
+                            device.shared_bytes_per_block};
+  std::copy(std::begin(device.clusters), std::end(device.clusters), limits.clusters);
   const cuda::VisitShape shape{rows.rows,    tile_count(rows.columns), rows.dtype,
                                rows.entropy, rows.raw_logprob,         true};
   cuda::VisitSchedule chosen;
@@ -40,9 +44,9 @@ Status explain_schedule(const DeviceInfo& device, const VisitedRows& rows, Sched
     case Schedule::clusters:
       info.blocks_per_row = chosen.clusters.blocks;
       info.blocks = rows.rows * chosen.clusters.blocks;
-      info.threads = chosen.clusters.threads();
+      info.threads = cuda::cluster_threads(chosen.clusters.groups);
       info.warps = 4 * chosen.clusters.groups;
-      info.shared_bytes = cuda::dynamic_shared(chosen.clusters, shape.dtype,
+      info.shared_bytes = cuda::dynamic_shared(chosen.clusters.groups,
                                                cuda::chunk_lanes_bytes(shape.moment, shape.raw));
       break;
   }

@@ -3,9 +3,12 @@
 // as schedule.hpp says.
 #pragma once
 
+#include <bit>
+
 #include "core/workspace.hpp"
 #include "cuda/device/kernels.cuh"
 #include "cuda/error.hpp"
+#include "cuda/kernel_of_devices.hpp"
 #include "cuda/launch_kernel.hpp"
 #include "cuda/schedule.hpp"
 #include "cuda/scratch.hpp"
@@ -28,17 +31,16 @@ Status launch_clusters(const typename Op::Call& call, std::int64_t rows,
   attributes[1].id = cudaLaunchAttributeClusterDimension;
   attributes[1].val.clusterDim = {static_cast<unsigned>(schedule.blocks), 1, 1};
   cudaLaunchConfig_t config = {};
-  config.gridDim = static_cast<unsigned>(rows * schedule.blocks);
-  config.blockDim = static_cast<unsigned>(schedule.threads());
-  config.dynamicSmemBytes =
-      static_cast<std::size_t>(dynamic_shared(schedule, Kind::kDType, kLaneBytes));
+  config.gridDim = {static_cast<unsigned>(schedule.blocks), static_cast<unsigned>(rows), 1};
+  config.blockDim = static_cast<unsigned>(cluster_threads(schedule.groups));
+  config.dynamicSmemBytes = static_cast<std::size_t>(dynamic_shared(schedule.groups, kLaneBytes));
   config.stream = static_cast<cudaStream_t>(context.stream);
   config.attrs = attributes;
   config.numAttrs = schedule.blocks > 1 ? 2 : schedule.overlaps;
-  LOGSUM_RETURN_IF_CUDA_ERROR(cudaFuncSetAttribute(kernel,
-                                                   cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                   static_cast<int>(config.dynamicSmemBytes)));
-  const ClusterSpace space{static_cast<int>(tile_count(call.logits.columns)), schedule.blocks};
+  static KernelOfDevices of_devices;
+  LOGSUM_RETURN_IF_ERROR(of_devices.prepare(kernel, schedule.overlaps));
+  const ClusterSpace space{static_cast<int>(tile_count(call.logits.columns)),
+                           std::countr_zero(static_cast<unsigned>(schedule.blocks))};
   LOGSUM_RETURN_IF_CUDA_ERROR(
       cudaLaunchKernelEx(&config, kernel, call, TileTemperature(call.temperature.value), space));
   return {};
@@ -55,8 +57,8 @@ Status launch_spans(const typename Op::Call& call, std::int64_t rows, const Span
   const SpanSpace space = span_space(scratch.at<std::byte>(0), rows, tiles, Kind::kRecords);
   const std::size_t ring = shared_ring_bytes(space);
   const auto kernel = &spans_kernel<Op>;
-  LOGSUM_RETURN_IF_CUDA_ERROR(cudaFuncSetAttribute(
-      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(ring)));
+  static KernelOfDevices of_devices;
+  LOGSUM_RETURN_IF_ERROR(of_devices.prepare(kernel, false));
   return launch_kernel(kernel, static_cast<unsigned>(schedule.blocks),
                        static_cast<unsigned>(schedule.threads), ring, context, call,
                        TileTemperature(call.temperature.value), space);

@@ -30,12 +30,15 @@ struct Sample {
                                                 TileRecord* records, Row& shared) {
     finish_sample<Kind>(call, row, records, shared.row, shared.cdf);
   }
-  __device__ __forceinline__ static void lead(const Call& call, std::int64_t row,
-                                              TileRecord* records, Row& shared) {
-    lead_sample<Kind>(call, row, records, shared.row, shared.cdf, shared.decision);
+  __device__ __forceinline__ static bool lead(const Call& call, std::int64_t row, int assistants,
+                                              const TileRecord* records, Row& shared) {
+    return lead_sample<Kind>(call, row, assistants, records, shared.row, shared.decision);
   }
-  __device__ __forceinline__ static void assist(int assistant, Row& shared) {
-    assist_sample<Kind>(assistant, shared.decision);
+  __device__ __forceinline__ static bool assist(const Call& call, std::int64_t row, int assistant,
+                                                int assistants, const TileRecord* records,
+                                                const ChunkMaxes* maxes, Row& shared) {
+    return assist_sample<Kind>(call, row, assistant, assistants, records, maxes, shared.row,
+                               shared.decision);
   }
 };
 

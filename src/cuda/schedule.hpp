@@ -9,16 +9,20 @@
 #include "core/measure.hpp"
 #include "cuda/visit_space.hpp"
 #include "logsum/context.hpp"
+#include "logsum/devices.hpp"
 #include "logsum/dtype.hpp"
 #include "logsum/status.hpp"
 
 namespace logsum::cuda {
 
+inline constexpr int kClusterSizes = DeviceInfo::kClusterSizes;
+
 // What is asked once of a device.
 struct DeviceLimits {
   int processors = 0;
-  int capability = 0;        // 90: compute capability 9.0
-  int shared_per_block = 0;  // the most that a CTA may have
+  int capability = 0;                // 90: compute capability 9.0
+  int shared_per_block = 0;          // the most that a CTA may have
+  int clusters[kClusterSizes] = {};  // of 2^i CTAs with a processor each that run at once
 };
 
 Status limits_of_device(DeviceLimits& limits) noexcept;
@@ -27,8 +31,6 @@ struct ClusterSchedule {
   bool overlaps = false;  // may begin while the kernel before ends: compute capability 9.0
   int blocks = 1;         // CTAs per row
   int groups = 1;         // of four warps, in each
-
-  int threads() const { return groups * 128 + 32; }
 };
 
 struct SpanSchedule {
@@ -59,9 +61,9 @@ constexpr int chunk_lanes_bytes(bool moment, bool raw) {
   return (1 + moment + raw) * kLanes * static_cast<int>(sizeof(float)) + 16;
 }
 
-// A chunk's lanes and a chunk on its way, per measuring warp.
-inline int dynamic_shared(const ClusterSchedule& schedule, DType dtype, int lane_bytes) {
-  return 4 * schedule.groups * (lane_bytes + kChunk * static_cast<int>(size_of(dtype)));
+// Two sets of a chunk's lanes and 4 KB of logits on their way, per measuring warp.
+constexpr int dynamic_shared(int groups, int lane_bytes) {
+  return 4 * groups * (2 * lane_bytes + 4096);
 }
 
 }  // namespace logsum::cuda

@@ -29,13 +29,16 @@ struct SpanSpace {
 
 // Clusters: how a row's tiles are shared (visit_clusters.cuh).
 struct ClusterSpace {
-  int tiles;   // of a row
-  int blocks;  // CTAs that share it
+  int tiles;        // of a row
+  int log2_blocks;  // of the number of CTAs that share it
 };
 
-// Rows of more tiles don't fit the table of a cluster.
-inline constexpr int kMostClusterTiles = 128;
-inline constexpr int kMostClusterGroups = 5;  // of four warps; and one warp that leads
-inline constexpr int kMostClusterThreads = 32 * (4 * kMostClusterGroups + 1);
+// Rows of more tiles (393216 columns) don't fit the table of a cluster.
+inline constexpr int kMostClusterTiles = 96;
+// Groups of four warps that measure, beside one warp that leads. With 20 warps and more beside it a
+// thread would have 80 registers instead of 96, and spill.
+inline constexpr int kMostClusterGroups = 4;
+inline constexpr int kMostMeasuring = 4 * kMostClusterGroups;
+constexpr int cluster_threads(int groups) { return 32 * (4 * groups + 1); }
 
 }  // namespace logsum::cuda

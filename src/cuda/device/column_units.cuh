@@ -24,35 +24,52 @@ class ColumnUnits {
 
   __device__ bool is_far() const { return reference_.is_far; }
 
+  // Of −∞ none either: it is clamped 64 binades below the maximum. All factors are powers of two.
   __device__ __forceinline__ std::uint64_t near(float z) const {
-    const float w =
-        Exp(reference_.near).template operator()<true>(z, reference_.near).w * Exp::kUnit;
-    return z > kNegInf ? in_units(w) : 0;
+    const float w = Exp(reference_.near).template operator()<true>(z, reference_.near).w;
+    return __float2ull_rn(__fmul_rn(w, __fmul_rn(factor_, Exp::kUnit * kDrawUnits)));
   }
   __device__ std::uint64_t far(float z) const {
-    return z > kNegInf ? in_units(far_weight(z, reference_.n, temperature_).w) : 0;
+    const float w = far_weight(z, reference_.n, temperature_).w;
+    return z > kNegInf ? __float2ull_rn(__fmul_rn(__fmul_rn(w, factor_), kDrawUnits)) : 0;
   }
 
  private:
-  __device__ __forceinline__ std::uint64_t in_units(float w) const {
-    return __float2ull_rn(__fmul_rn(__fmul_rn(w, factor_), kDrawUnits));
-  }
-
   FarReference reference_;
   TileTemperature temperature_;
   float factor_;
 };
 
-// Units of a thread's values. Of a far chunk one after the other: rare.
+// Of some of a thread's columns.
+struct ThreadUnits {
+  std::uint64_t of[kPositions];
+};
+struct ThreadLogits {
+  float of[kPositions];
+};
+
+// By value and not inlined: rare, and what is indexed in a loop lies in memory.
 template <class Exp>
-__device__ __forceinline__ void units_of(const ColumnUnits<Exp>& units,
-                                         const float (&values)[kPositions],
-                                         std::uint64_t (&result)[kPositions]) {
-#pragma unroll
-  for (int i = 0; i < kPositions; ++i) result[i] = units.near(values[i]);
-  if (units.is_far())
+__device__ __noinline__ ThreadUnits far_units_of(ColumnUnits<Exp> units, ThreadLogits logits) {
+  ThreadUnits result;
 #pragma unroll 1
-    for (int i = 0; i < kPositions; ++i) result[i] = units.far(values[i]);
+  for (int i = 0; i < kPositions; ++i) result.of[i] = units.far(logits.of[i]);
+  return result;
+}
+
+template <class Exp>
+__device__ __forceinline__ ThreadUnits units_of(const ColumnUnits<Exp>& units,
+                                                const ThreadLogits& logits) {
+  ThreadUnits result;
+  if (units.is_far()) {
+    const ThreadUnits far = far_units_of(units, logits);
+#pragma unroll
+    for (int i = 0; i < kPositions; ++i) result.of[i] = far.of[i];
+  } else {
+#pragma unroll
+    for (int i = 0; i < kPositions; ++i) result.of[i] = units.near(logits.of[i]);
+  }
+  return result;
 }
 
 // A thread's sum of a row of a far chunk. Not inlined: rare.
@@ -93,6 +110,12 @@ __device__ __forceinline__ void sum_units(const Chunk<kDType>& chunk, const Colu
   for (int row = 0; row < kChunkRows; ++row) masses[row] = sums[row];
 }
 
+// A share of a tile's mass, in units; less than `total`, which isn't 0.
+__device__ __forceinline__ std::uint64_t units_of_share(double share, std::uint64_t total) {
+  const auto scaled = static_cast<std::uint64_t>(share * static_cast<double>(total));
+  return scaled < total ? scaled : total - 1;
+}
+
 // Where a share of a tile's mass is reached: the block, and what is left of the share in it. The
 // same for the whole warp.
 struct BlockTarget {
@@ -106,8 +129,7 @@ struct BlockTarget {
     block = -1;
     target = 0;
     if (!(share >= 0 && share <= 1) || total == 0) return;
-    const auto scaled = static_cast<std::uint64_t>(share * static_cast<double>(total));
-    const std::uint64_t in_tile = scaled < total ? scaled : total - 1;
+    const std::uint64_t in_tile = units_of_share(share, total);
     block = __ffs(static_cast<int>(__ballot_sync(~0u, above > in_tile))) - 1;
     target = in_tile - (block > 0 ? __shfl_sync(~0u, above, block - 1) : 0);
   }

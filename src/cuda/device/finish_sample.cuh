@@ -15,7 +15,7 @@ __device__ __forceinline__ void draw_tokens(const SampleCall& call, std::int64_t
                                             const WarpRow<Kind::kDType>& logits,
                                             TileRecord* records, const RowMeasure& measure,
                                             const SampleRow& shared, TileCdfSpace& space) {
-  const SampleNorms<Kind> norms(logits, records, measure, shared.temperature);
+  const auto norms = norms_of_row<Kind>(logits, records, measure, shared.temperature);
   shared.write_row(RowStatus::ok, norms.lse, norms.entropy);
   const TileMasses masses(records, static_cast<int>(logits.tiles()), measure);
   TileCdf<Kind::kDType, typename Kind::Exp> cdf(space, TileTemperature(shared.temperature));

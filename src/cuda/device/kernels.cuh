@@ -18,7 +18,7 @@ __global__ __launch_bounds__(span_threads(Op::Kind::kDType),
 // 96 registers: what spills into local memory comes back from L2, as shared memory leaves L1 little
 // room.
 template <class Op>
-__global__ __launch_bounds__(kMostClusterThreads,
+__global__ __launch_bounds__(cluster_threads(kMostClusterGroups),
                              1) void clusters_kernel(const __grid_constant__ typename Op::Call call,
                                                      const __grid_constant__ TileTemperature scalar,
                                                      const __grid_constant__ ClusterSpace space) {

@@ -5,8 +5,14 @@
 #pragma once
 
 #include "cuda/device/measure.cuh"
+#include "cuda/visit_space.hpp"
 
 namespace logsum::cuda {
+
+// The largest logits of a tile's chunks: their references, for a second look.
+struct alignas(8) ChunkMaxes {
+  float max[kTileChunks];
+};
 
 template <class Kind>
 struct ChunkLanes {
@@ -32,7 +38,7 @@ struct ChunkLanes {
     }
   }
 
-  // The lanes of a chunk of which `columns` exist.
+  // Weighs a chunk of which `columns` exist. Lanes are 0 where it isn't near.
   __device__ __forceinline__ void weigh(const Chunk<Kind::kDType>& chunk, int columns,
                                         const TileTemperature& temperature) {
     const ChunkExtremes extremes(chunk);
@@ -48,16 +54,55 @@ struct ChunkLanes {
                                            const ChunkExtremes& extremes, int columns,
                                            const TileTemperature& temperature, int first_sum) {
     const ChunkReference reference(extremes.max, temperature);
-    if (!reference.is_near) return;
-    float s[kPositions], e[kPositions];
-    cuda::weigh<typename Kind::Exp, kMoment>(chunk, extremes, reference.near, columns,
-                                             [&](int i, float sum, float moment) {
-                                               s[i] = sum;
-                                               e[i] = moment;
-                                             });
+    float s[kPositions] = {}, e[kPositions] = {};
+    if (reference.is_near)
+      cuda::weigh<typename Kind::Exp, kMoment>(chunk, extremes, reference.near, columns,
+                                               [&](int i, float sum, float moment) {
+                                                 s[i] = sum;
+                                                 e[i] = moment;
+                                               });
     put(first_sum, s);
     if (kMoment) put(first_sum + 1, e);
   }
+};
+
+// Between the four warps of a group, whose rounds have two sets of lanes in turn: none waits for
+// the one that joins a tile, unless that is two rounds behind. Before sm_90 all wait for each
+// other.
+class LaneSets {
+ public:
+  static constexpr int kBarriers = 4;
+
+  // By as many threads.
+  __device__ __forceinline__ void begin(int thread) {
+    barriers_[thread].begin(thread < 2 ? kTileChunks * kWarp : kWarp);
+  }
+
+  __device__ __forceinline__ void wait_for_set(int round, int group) {
+    if (round < 2) return;
+    if (kHasBulkCopies)
+      joined(round).wait((round / 2 - 1) % 2);
+    else
+      sync_threads(1 + kMostClusterGroups + group, kTileChunks * kWarp);
+  }
+  __device__ __forceinline__ void weighed_mine(int round, int group) {
+    if (kHasBulkCopies)
+      weighed(round).arrive();
+    else
+      sync_threads(1 + group, kTileChunks * kWarp);
+  }
+  __device__ __forceinline__ void wait_for_all(int round) {
+    if (kHasBulkCopies) weighed(round).wait(round / 2 % 2);
+  }
+  __device__ __forceinline__ void free_set(int round) {
+    if (kHasBulkCopies) joined(round).arrive();
+  }
+
+ private:
+  __device__ SharedBarrier& weighed(int round) { return barriers_[round % 2]; }
+  __device__ SharedBarrier& joined(int round) { return barriers_[2 + round % 2]; }
+
+  SharedBarrier barriers_[kBarriers];
 };
 
 }  // namespace logsum::cuda

@@ -2,239 +2,170 @@
 // sample, once a row's tiles are measured, where a cluster has the row to itself: what takes one
 // warp of finish_sample.cuh some 2000 instructions one after the other is a decode step's latency.
 // A leader that measured nothing, and so has all that doesn't depend on the logits ready, joins the
-// records in registers and names the tile. Four assistants take a chunk of it each, and the one
-// that has the draw's column finds it in its registers, while the leader computes the row's norms.
+// records in registers and names the tile. Its assistants, the warps that measured, look at 256
+// columns of it each (or at twice as many); the one that finds the draw's column writes the draw,
+// to norms that the leader has made meanwhile.
 #pragma once
 
-#include "cuda/device/column_units.cuh"
+#include "cuda/device/draw_block.cuh"
 #include "cuda/device/finish_sample.cuh"
-#include "cuda/visit_space.hpp"
+#include "cuda/device/joined_row.cuh"
+#include "cuda/device/lanes.cuh"
 
 namespace logsum::cuda {
 
 // What leader and assistants tell each other, in shared memory.
 struct Decision {
-  const std::byte* z;  // the tile; null: there is nothing more to do
-  TileTemperature temperature;
-  double n, share;
-  int columns;
-  bool is_first;  // tile of its row
-  bool is_new;    // another tile than the draw before
-  unsigned long long mass[kDrawBlocks];
-  int column;
-  float logit;
+  static constexpr int kDone = -1, kNotOurs = -2;
+  int tile;                       // or one of these: there is nothing more to do
+  bool is_new;                    // another tile than the draw before
+  unsigned long long part, mass;  // below the draw, and all, of the tile's mass
+  unsigned long long blocks[kDrawBlocks];
+  RowNorm norm, raw;
 };
 
-inline constexpr int kAssistants = kTileChunks;
-
-// kTold: the leader brings a decision; kFound: the assistants bring the column. kBuilt: the masses
-// are there, among the assistants.
-enum DecisionBarrier { kTold = 13, kBuilt = 14, kFound = 15 };
-
-__device__ constexpr int threads_of(DecisionBarrier barrier) {
-  return (kAssistants + (barrier != kBuilt)) * kWarp;
-}
-__device__ __forceinline__ void wait_for(DecisionBarrier barrier) {
-  sync_threads(barrier, threads_of(barrier));
-}
-__device__ __forceinline__ void announce(DecisionBarrier barrier) {
-  arrive_threads(barrier, threads_of(barrier));
-}
-
-// The records of a row of at most 128 tiles, four or fewer neighbours per thread.
-template <bool kMoment>
-class JoinedRow {
+// kTold: the leader brings a decision; kRead: the assistants have it. kSummed: the blocks' masses
+// are there, among the assistants. kNormed: the leader brings the norms to the one that writes.
+class DecisionBarriers {
  public:
-  RowMeasure measure;
-  bool is_far;  // beyond small integers as references: nothing else holds
+  enum Barrier { kTold = 12, kRead = 13, kSummed = 14, kNormed = 15 };
 
-  __device__ __forceinline__ JoinedRow(const TileRecord* records, int tiles, std::int64_t columns) {
-    each_ = (tiles + kWarp - 1) / kWarp;
-    first_ = warp_lane() * each_;
-    TileRecord mine[kMost];
-    int n = INT_MIN, max_tile = INT_MAX;
-    bool far = false, poisoned = false;
-    float max = kNegInf;
-#pragma unroll
-    for (int k = 0; k < kMost; ++k) {
-      mine[k] = TileRecord();
-      if (k < each_ && first_ + k < tiles) mine[k] = records[first_ + k];
-      poisoned |= mine[k].sum != mine[k].sum;
-      if (mine[k].max > max) {
-        max = mine[k].max;
-        max_tile = first_ + k;
-      }
-      far |= !(fabs(mine[k].n) <= kFarReference);
-      if (mine[k].sum > 0) n = ::max(n, __double2int_rn(mine[k].n));
-    }
-    measure.max = from_order(warp_max(order_of(max + 0.0f)));
-    max_tile = warp_min(max == measure.max && measure.max > kNegInf ? max_tile : INT_MAX);
-    measure.max_tile = max_tile == INT_MAX ? -1 : max_tile;
-    n = warp_max(n);
-    measure.n = n == INT_MIN ? 0.0 : n;
-    measure.poisoned = __any_sync(~0u, poisoned);
-    is_far = __any_sync(~0u, far);
-    measure.mass_shift = mass_shift(columns);
-    std::uint64_t sum = 0, moment = 0;
-#pragma unroll
-    for (int k = 0; k < kMost; ++k) {
-      mass_[k] = 0;
-      if (!(mine[k].sum > 0)) continue;
-      const int lower = n - __double2int_rn(mine[k].n);
-      mass_[k] = shifted(mine[k].sum, measure.mass_shift - lower);
-      if (kMoment) moment += static_cast<std::uint64_t>(tile_moment(mine[k], measure));
-      sum += mass_[k];
-    }
-    above_ = warp_prefix_sum(sum);
-    before_ = above_ - sum;
-    measure.mass = __shfl_sync(~0u, above_, kWarp - 1);
-    if (kMoment) measure.moment = static_cast<std::int64_t>(warp_sum(moment));
+  __device__ __forceinline__ explicit DecisionBarriers(int assistants) : assistants_(assistants) {}
+
+  __device__ __forceinline__ void wait_for(Barrier barrier) const {
+    sync_threads(barrier, threads(barrier));
   }
-
-  // The same draw for the whole warp.
-  __device__ __forceinline__ TileChoice choose(std::uint64_t bits) const {
-    const std::uint64_t target = portion(bits, measure.mass);
-    const int owner = __ffs(static_cast<int>(__ballot_sync(~0u, above_ > target))) - 1;
-    std::uint64_t below = before_, above = before_;
-    int tile = first_;
-#pragma unroll
-    for (int k = 0; k < kMost; ++k) {
-      if (k > 0 && k < each_ && above <= target) {
-        below = above;
-        tile = first_ + k;
-      }
-      if (k == 0 || tile == first_ + k) above = below + mass_[k];
-    }
-    TileChoice choice(tile, target, below, above);
-    choice.tile = __shfl_sync(~0u, tile, owner);
-    choice.share = __shfl_sync(~0u, choice.share, owner);
-    return choice;
+  __device__ __forceinline__ void announce(Barrier barrier) const {
+    arrive_threads(barrier, threads(barrier));
   }
 
  private:
-  static constexpr int kMost = kMostClusterTiles / kWarp;
-  int each_, first_;
-  std::uint64_t mass_[kMost];
-  std::uint64_t before_, above_;
+  __device__ __forceinline__ int threads(Barrier barrier) const {
+    return (barrier == kNormed ? 2 : assistants_ + (barrier != kSummed)) * kWarp;
+  }
+
+  int assistants_;
 };
 
-__device__ __forceinline__ void dismiss(Decision& decision) {
-  decision.z = nullptr;
-  announce(kTold);
-}
-
-// By the leader.
+// The norms of a row whose draws are being looked up.
 template <class Kind>
-__device__ __forceinline__ void lead_sample(const SampleCall& call, std::int64_t row,
-                                            TileRecord* records, const SampleRow& shared,
-                                            TileCdfSpace& space, Decision& decision) {
-  const auto slowly = [&] {
-    finish_sample<Kind>(call, row, records, shared, space);
-    dismiss(decision);
-  };
-  if (!shared.parameters_hold || shared.is_greedy) return slowly();
-  const WarpRow<Kind::kDType> logits(call.logits, call.logits_row(row));
-  const JoinedRow<Kind::kMoment> joined(records, static_cast<int>(logits.tiles()),
-                                        call.logits.columns);
-  if (joined.is_far || status_of(joined.measure) != RowStatus::ok) return slowly();
-
-  SampleNorms<Kind> norms;
-  std::int64_t told = -1;
-  for (std::int64_t k = 0; k < call.draws; ++k) {
-    std::uint64_t bits = shared.first_bits;
-    if (k > 0) call.uniforms.bits(row, k, bits);
-    const TileChoice choice = joined.choose(bits);
-    const auto tile = static_cast<int>(choice.tile);
-    decision.temperature = TileTemperature(shared.temperature);
-    decision.n = records[tile].n;
-    decision.share = choice.share;
-    decision.z = logits.tile(tile);
-    decision.columns = logits.tile_columns(tile);
-    decision.is_first = tile == 0;
-    decision.is_new = tile != told;
-    told = tile;
-    announce(kTold);
-    if (k == 0) {
-      norms = SampleNorms<Kind>(logits, records, joined.measure, shared.temperature);
-      shared.write_row(RowStatus::ok, norms.lse, norms.entropy);
-    }
-    wait_for(kFound);
-    if (warp_lane() == 0)
-      shared.write_draw(k, std::int64_t{tile} * kTile + decision.column,
-                        norms.norm.logprob(decision.logit), norms.raw.logprob(decision.logit));
-    __syncwarp();
+__device__ __forceinline__ SampleNorms<Kind> norms_of_joined(const JoinedRow<Kind::kMoment>& joined,
+                                                             const TileRecord* records, int tiles,
+                                                             std::int64_t columns,
+                                                             const Temperature& temperature) {
+  const RowMeasure measure = joined.measure();
+  RowMeasure at_one = measure;
+  if constexpr (Kind::kRaw) {
+    const JoinedRow<false> raw(records + tiles, tiles, columns);
+    if (raw.is_plain())
+      raw.put_mass(at_one);
+    else
+      at_one = join_raw<Kind>(records, tiles, columns);
   }
-  dismiss(decision);
+  return {measure, at_one, temperature};
 }
 
-// The column of a row of a chunk in which its units reach the target, by the warp that has it.
-template <DType kDType, class Exp>
-__device__ __forceinline__ void find_in_row(const Chunk<kDType>& chunk,
-                                            const ColumnUnits<Exp>& units, int row,
-                                            std::uint64_t target, int first, Decision& decision) {
-  constexpr int kPerVector = Chunk<kDType>::kPerVector;
-  float values[kPositions];
-#pragma unroll
-  for (int r = 0; r < kChunkRows; ++r)
-#pragma unroll
-    for (int i = 0; i < kPositions; ++i)
-      if (r == 0 || r == row) values[i] = chunk.value(r, i);
-  std::uint64_t mine[kPositions];
-  units_of(units, values, mine);
-  // Of each vector of the row in turn: with four to a vector a thread's columns aren't neighbours.
-#pragma unroll
-  for (int v = 0; v < kPositions / kPerVector; ++v) {
-    std::uint64_t sum = 0;
-#pragma unroll
-    for (int i = 0; i < kPerVector; ++i) sum += mine[v * kPerVector + i];
-    const std::uint64_t end = warp_prefix_sum(sum);
-    const unsigned beyond = __ballot_sync(~0u, end > target);
-    if (beyond != 0) {
-      std::uint64_t before = end - sum;
-      int position = 0;
-      float logit = values[v * kPerVector];
-#pragma unroll
-      for (int i = 0; i < kPerVector; ++i) {
-        if (before <= target) {
-          position = i;
-          logit = values[v * kPerVector + i];
+// By the leader. False for a row that finish_sample must finish.
+template <class Kind>
+__device__ __forceinline__ bool lead_sample(const SampleCall& call, std::int64_t row,
+                                            int assistants, const TileRecord* records,
+                                            const SampleRow& shared, Decision& decision) {
+  const DecisionBarriers barriers(assistants);
+  const auto tiles = static_cast<int>(tile_count(call.logits.columns));
+  JoinedRow<Kind::kMoment> joined(records, tiles, call.logits.columns);
+  const bool is_ours = joined.is_plain() && shared.parameters_hold && !shared.is_greedy;
+  if (is_ours) {
+    const std::uint64_t total = joined.total();
+    joined.scan();
+    int told = -1;
+    for (std::int64_t k = 0; k < call.draws; ++k) {
+      std::uint64_t bits = shared.first_bits;
+      if (k > 0) call.uniforms.bits(row, k, bits);
+      int tile;
+      std::uint64_t part, mass;
+      if (joined.choose(portion(bits, total), tile, part, mass)) {
+        decision.tile = tile;
+        decision.is_new = tile != told;
+        decision.part = part;
+        decision.mass = mass;
+      }
+      told = tile;
+      barriers.announce(DecisionBarriers::kTold);
+      if (k == 0) {
+        const auto norms =
+            norms_of_joined<Kind>(joined, records, tiles, call.logits.columns, shared.temperature);
+        if (warp_lane() == 0) {
+          decision.norm = norms.norm;
+          decision.raw = norms.raw;
         }
-        before += mine[v * kPerVector + i];
+        barriers.announce(DecisionBarriers::kNormed);
+        shared.write_row(RowStatus::ok, norms.lse, norms.entropy);
       }
-      if (warp_lane() == __ffs(static_cast<int>(beyond)) - 1) {
-        decision.column =
-            first + Chunk<kDType>::column(warp_lane(), row, v * kPerVector) + position;
-        decision.logit = logit;
-      }
-      return;
+      barriers.wait_for(DecisionBarriers::kRead);
     }
-    target -= __shfl_sync(~0u, end, kWarp - 1);
   }
+  if (warp_lane() == 0) decision.tile = is_ours ? Decision::kDone : Decision::kNotOurs;
+  barriers.announce(DecisionBarriers::kTold);
+  return is_ours;
 }
 
-// By each of the assistants.
+// Which of the blocks of an assistant a draw ends in, and at which of its units; −1: in none. The
+// same for the whole warp. Sums of all and of the blocks before take less time than a prefix sum.
+__device__ __forceinline__ int reached_block(const Decision& decision, int assistant,
+                                             int assistants, double share, std::uint64_t& target) {
+  const int lane = warp_lane();
+  const std::uint64_t units = lane < kDrawBlocks ? decision.blocks[lane] : 0;
+  const std::uint64_t in_tile = units_of_share(share, warp_sum(units));
+  for (int block = assistant; block < kDrawBlocks; block += assistants) {
+    target = in_tile - warp_sum(lane < block ? units : 0);
+    if (target < __shfl_sync(~0u, units, block)) return block;
+  }
+  return -1;
+}
+
+// By each of the assistants. `maxes`: of each tile's chunks.
 template <class Kind>
-__device__ __forceinline__ void assist_sample(int assistant, Decision& decision) {
-  using Exp = typename Kind::Exp;
-  Chunk<Kind::kDType> chunk;
-  float max = kNegInf;
-  for (;;) {
-    wait_for(kTold);
-    if (decision.z == nullptr) return;
+__device__ __forceinline__ bool assist_sample(const SampleCall& call, std::int64_t row,
+                                              int assistant, int assistants,
+                                              const TileRecord* records, const ChunkMaxes* maxes,
+                                              const SampleRow& shared, Decision& decision) {
+  const DecisionBarriers barriers(assistants);
+  const WarpRow<Kind::kDType> logits(call.logits, call.logits_row(row));
+  DrawBlock<Kind::kDType> kept;
+  int kept_block = -1;
+  for (std::int64_t k = 0;; ++k) {
+    barriers.wait_for(DecisionBarriers::kTold);
+    const int tile = decision.tile;
+    if (tile < 0) return tile == Decision::kDone;
+    const auto look = [&](int block) {
+      kept.load(logits.tile(tile), block, logits.tile_columns(tile));
+      kept_block = block;
+      return kept.sum(ColumnUnits<typename Kind::Exp>(maxes[tile].max[block / kChunkRows],
+                                                      records[tile].n,
+                                                      TileTemperature(shared.temperature)));
+    };
     if (decision.is_new) {
-      const int first = assistant * kChunk;
-      load_chunk(chunk, decision.z + first * static_cast<int>(size_of(Kind::kDType)),
-                 decision.columns - first, decision.is_first && assistant == 0);
-      max = ChunkExtremes(chunk).max;
-      sum_units(chunk, ColumnUnits<Exp>(max, decision.n, decision.temperature),
-                decision.mass + assistant * kChunkRows);
-      wait_for(kBuilt);
+#pragma unroll 1
+      for (int block = assistant; block < kDrawBlocks; block += assistants) {
+        const std::uint64_t sum = look(block);
+        if (warp_lane() == 0) decision.blocks[block] = sum;
+      }
     }
-    const BlockTarget reached(decision.mass, decision.share);
-    if (reached.block / kChunkRows == assistant)
-      find_in_row(chunk, ColumnUnits<Exp>(max, decision.n, decision.temperature),
-                  reached.block % kChunkRows, reached.target, assistant * kChunk, decision);
-    announce(kFound);
+    const double share = TileChoice(tile, decision.part, 0, decision.mass).share;
+    barriers.announce(DecisionBarriers::kRead);
+    barriers.wait_for(DecisionBarriers::kSummed);
+    std::uint64_t target;
+    const int block = reached_block(decision, assistant, assistants, share, target);
+    if (block < 0) continue;
+    if (block != kept_block) look(block);
+    int column;
+    float logit;
+    const bool is_mine = kept.find(target, column, logit);
+    if (k == 0) barriers.wait_for(DecisionBarriers::kNormed);
+    if (is_mine)
+      shared.write_draw(k, std::int64_t{tile} * kTile + column, decision.norm.logprob(logit),
+                        decision.raw.logprob(logit));
+    __syncwarp();
   }
 }
 

@@ -25,6 +25,10 @@ struct TileRecords {
   TileRecord at_temperature, raw;
 };
 
+// Of a record that must be made again: no tile has such a reference.
+__device__ __forceinline__ void mark(TileRecord& record) { record.n = kNan; }
+__device__ __forceinline__ bool is_marked(const TileRecord& record) { return record.n != record.n; }
+
 // The sums of one tile as they grow, chunk by chunk.
 template <class Kind>
 class TileMeasure {
@@ -53,6 +57,16 @@ class TileMeasure {
     return records;
   }
 
+  // The same without a call: of a tile with NaN, +∞ or a far chunk marked records, to be mended.
+  __device__ __forceinline__ TileRecords records_or_marks() const {
+    TileRecords records = {sums_.record(), raw_.record()};
+    if (sums_.has_trouble() || (Kind::kRaw && raw_.has_trouble())) {
+      mark(records.at_temperature);
+      mark(records.raw);
+    }
+    return records;
+  }
+
   __device__ static TileTemperature raw_temperature() {
     TileTemperature temperature;
     temperature.c = static_cast<float>(kLog2e);
@@ -68,14 +82,16 @@ class TileMeasure {
   __device__ __forceinline__ static void add_lanes(Sums<kMoment>& sums, const Lanes& lanes,
                                                    int first_sum,
                                                    const TileTemperature& temperature, int index) {
-    const ChunkReference reference(lanes.max, temperature);
-    typename Sums<kMoment>::Join join;
-    if (!sums.begin(reference, lanes.max, index, join)) return;
+    const auto join = sums.begin(ChunkReference(lanes.max, temperature), lanes.max, index);
     float s[kPositions], e[kPositions] = {};
     lanes.get(first_sum, s);
     if (kMoment) lanes.get(first_sum + 1, e);
+      // Not only where the reference rises: four branches cost more than the multiplications.
 #pragma unroll
-    for (int i = 0; i < kPositions; ++i) sums.add_lane(join, i, s[i], e[i]);
+    for (int i = 0; i < kPositions; ++i) {
+      if (index > 0) sums.raise_lane(join, i);
+      sums.add_lane(join, i, s[i], e[i]);
+    }
   }
 
   template <bool kMoment>
@@ -86,7 +102,7 @@ class TileMeasure {
     if (sums.is_poisoned()) {
       const TileRecord poisoned = poisoned_record<typename Kind::Tile>(tile);
       record = poisoned;
-    } else if (sums.is_far()) {
+    } else if (sums.has_trouble()) {
       const TileRecord far =
           measure_far_tile<typename Kind::Exp, typename Kind::Tile>(tile, temperature);
       record = far;

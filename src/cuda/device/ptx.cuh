@@ -135,15 +135,10 @@ inline constexpr bool kHasBulkCopies = true;
 inline constexpr bool kHasBulkCopies = false;
 #endif
 
-// Warps of all CTAs of the cluster have begun (relaxed), or have written what the others read.
-__device__ __forceinline__ void cluster_arrive_relaxed() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
-#endif
-}
+// Once all CTAs of the cluster have begun and come here.
 __device__ __forceinline__ void cluster_arrive() {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+  asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
 #endif
 }
 __device__ __forceinline__ void cluster_wait() {
@@ -152,26 +147,14 @@ __device__ __forceinline__ void cluster_wait() {
 #endif
 }
 
-// Into the shared memory of the cluster's first CTA, at the address that `p` has in this one.
-__device__ __forceinline__ void store_in_first_block(unsigned long long* p, unsigned long long x) {
-#if __CUDA_ARCH__ >= 900
-  asm volatile(
-      "{ .reg .b32 remote; mapa.shared::cluster.u32 remote, %0, 0;"
-      " st.shared::cluster.b64 [remote], %1; }" ::"r"(shared_address(p)),
-      "l"(x)
-      : "memory");
-#else
-  *p = x;
-#endif
-}
-
-// A barrier in shared memory that bytes arrive at.
-class ByteBarrier {
+// A barrier in shared memory at which threads arrive, and bytes that one of them expects.
+class SharedBarrier {
  public:
   // By one thread; then fence_barriers, once.
-  __device__ __forceinline__ void begin() {
+  __device__ __forceinline__ void begin(unsigned arrivals) {
 #if __CUDA_ARCH__ >= 900
-    asm volatile("mbarrier.init.shared.b64 [%0], 1;" ::"r"(shared_address(&state_)) : "memory");
+    asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(shared_address(&state_)), "r"(arrivals)
+                 : "memory");
 #endif
   }
   __device__ __forceinline__ static void fence_barriers() {
@@ -180,12 +163,25 @@ class ByteBarrier {
 #endif
   }
 
-  // Copies `bytes`, a multiple of 16, between addresses that are. By one thread.
-  __device__ __forceinline__ void copy(void* to, const void* from, unsigned bytes) {
+  __device__ __forceinline__ void arrive() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("mbarrier.arrive.shared.b64 _, [%0];" ::"r"(shared_address(&state_)) : "memory");
+#endif
+  }
+
+  // Arrives; and so many bytes will arrive in this phase.
+  __device__ __forceinline__ void expect(unsigned bytes) {
 #if __CUDA_ARCH__ >= 900
     asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(shared_address(&state_)),
                  "r"(bytes)
                  : "memory");
+#endif
+  }
+
+  // Copies `bytes`, a multiple of 16, between addresses that are. By one thread.
+  __device__ __forceinline__ void copy(void* to, const void* from, unsigned bytes) {
+    expect(bytes);
+#if __CUDA_ARCH__ >= 900
     asm volatile(
         "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
             "r"(shared_address(to)),
@@ -194,12 +190,39 @@ class ByteBarrier {
 #endif
   }
 
-  // Until the copy of this phase (0, 1, 0, …) has arrived.
+  // Sends 8 bytes to the shared memory of the cluster's first CTA, where they arrive at its
+  // barrier; both addresses are this CTA's. That takes one way there; stores and a cluster barrier
+  // take a fence's way there and back, then the barrier's (0.7 us of a decode step).
+  __device__ __forceinline__ void send_to_first_block(unsigned long long* to,
+                                                      unsigned long long word) {
+#if __CUDA_ARCH__ >= 900
+    asm volatile(
+        "{ .reg .b32 remote, barrier; mapa.shared::cluster.u32 remote, %0, 0;"
+        " mapa.shared::cluster.u32 barrier, %1, 0;"
+        " st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.b64"
+        " [remote], %2, [barrier]; }" ::"r"(shared_address(to)),
+        "r"(shared_address(&state_)), "l"(word)
+        : "memory");
+#endif
+  }
+
+  // Until all of this phase (0, 1, 0, …) have arrived.
   __device__ __forceinline__ void wait(unsigned phase) {
 #if __CUDA_ARCH__ >= 900
     asm volatile(
         "{ .reg .pred done;\n"
         "again: mbarrier.try_wait.parity.shared.b64 done, [%0], %1;\n"
+        "@!done bra again; }" ::"r"(shared_address(&state_)),
+        "r"(phase)
+        : "memory");
+#endif
+  }
+  // The same of what other CTAs send.
+  __device__ __forceinline__ void wait_for_cluster(unsigned phase) {
+#if __CUDA_ARCH__ >= 900
+    asm volatile(
+        "{ .reg .pred done;\n"
+        "again: mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;\n"
         "@!done bra again; }" ::"r"(shared_address(&state_)),
         "r"(phase)
         : "memory");

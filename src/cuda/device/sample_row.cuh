@@ -60,29 +60,52 @@ struct SampleRow {
   }
 };
 
+// A row at T = 1. Not inlined: rare where it is used.
+template <class Kind>
+__device__ __noinline__ RowMeasure join_raw(const TileRecord* records, int tiles,
+                                            std::int64_t columns) {
+  return join_by_warp<false>(records + tiles, tiles, columns);
+}
+
 // The norms of a row's log-probs, at the temperature and at 1.
 template <class Kind>
 struct SampleNorms {
   RowNorm norm, raw;
-  float lse, entropy;
+  float lse, entropy;  // in thread 0
 
-  SampleNorms() = default;
-
-  __device__ __forceinline__ SampleNorms(const WarpRow<Kind::kDType>& logits,
-                                         const TileRecord* records, const RowMeasure& measure,
-                                         const Temperature& temperature) {
+  // `at_one`: the row at T = 1, where Kind has it. Both logarithms at once, each by half of the
+  // threads.
+  __device__ __forceinline__ SampleNorms(RowMeasure measure, const RowMeasure& at_one,
+                                         Temperature temperature) {
     using Exp = typename Kind::Exp;
-    norm = raw = RowNorm(measure, temperature, Exp::weight_of_max(measure, temperature));
-    lse = row_lse(measure, norm, temperature);
-    entropy = Kind::kMoment ? row_entropy(measure, norm, temperature) : kNan;
-    if constexpr (Kind::kRaw) {
-      if (temperature.t == 1.0f) return;
-      const RowMeasure at_one = join_by_warp<false>(
-          records + logits.tiles(), static_cast<int>(logits.tiles()), logits.columns());
-      raw = RowNorm(at_one, Temperature(), Exp::weight_of_max(at_one, Temperature()));
+    if (Kind::kRaw && warp_lane() % 2 == 1) {
+      measure = at_one;
+      temperature = Temperature();
     }
+    const RowNorm mine(measure, temperature, Exp::weight_of_max(measure, temperature));
+    lse = row_lse(measure, mine, temperature);
+    entropy = Kind::kMoment ? row_entropy(measure, mine, temperature) : kNan;
+    norm = of_thread(mine, 0);
+    raw = of_thread(mine, 1);
+  }
+
+ private:
+  __device__ __forceinline__ static RowNorm of_thread(const RowNorm& mine, int thread) {
+    return {mine.half_max, __shfl_sync(~0u, mine.two_over_t, thread),
+            __shfl_sync(~0u, mine.log_ratio, thread)};
   }
 };
+
+template <class Kind>
+__device__ __forceinline__ SampleNorms<Kind> norms_of_row(const WarpRow<Kind::kDType>& logits,
+                                                          const TileRecord* records,
+                                                          const RowMeasure& measure,
+                                                          const Temperature& temperature) {
+  RowMeasure at_one;
+  if constexpr (Kind::kRaw)
+    at_one = join_raw<Kind>(records, static_cast<int>(logits.tiles()), logits.columns());
+  return {measure, at_one, temperature};
+}
 
 // A row without draws of its own: greedy, or failed.
 template <class Kind>
@@ -92,7 +115,7 @@ __device__ __forceinline__ void write_undrawn(const SampleCall& call, const Samp
                                               RowStatus status) {
   if (status != RowStatus::ok)
     return shared.write_all(call, status, -1, kNan, kNan, lse_of_failed(status), kNan);
-  const SampleNorms<Kind> norms(logits, records, measure, Temperature());
+  const auto norms = norms_of_row<Kind>(logits, records, measure, Temperature());
   shared.write_all(call, status, logits.argmax(measure, records), 0.0f,
                    norms.norm.logprob(measure.max), measure.max, 0.0f);
 }

@@ -53,7 +53,7 @@ __device__ __forceinline__ void fold_halves(float& a) {
 // What must be known of a chunk before its weights.
 struct ChunkExtremes {
   float max;       // the warp's; NaN if it has one
-  float smallest;  // the thread's
+  float smallest;  // the thread's, where the chunk finds it
 
   template <DType kDType>
   __device__ __forceinline__ explicit ChunkExtremes(const Chunk<kDType>& chunk) {
@@ -102,7 +102,7 @@ template <class Exp, bool kMoment, DType kDType, class Sink>
 __device__ __forceinline__ void weigh(const Chunk<kDType>& chunk, const ChunkExtremes& extremes,
                                       const NearReference& near, int columns, const Sink& sink) {
   // None is clamped: no column is missing either, those are −∞.
-  if (__all_sync(~0u, extremes.smallest >= near.low))
+  if (Chunk<kDType>::kFindsSmallest && __all_sync(~0u, extremes.smallest >= near.low))
     weigh_as<Exp, kMoment, false, false>(chunk, near, columns, sink);
   else if (columns >= kChunk)
     weigh_as<Exp, kMoment, true, false>(chunk, near, columns, sink);
@@ -114,8 +114,10 @@ __device__ __forceinline__ void weigh(const Chunk<kDType>& chunk, const ChunkExt
 template <DType kDType, class Exp, bool kMoment>
 class TileSums {
  public:
-  // How a chunk's lanes join the tile's: multiplied by 2^-distance, or 0 where they are dropped.
+  // How a chunk's lanes join the tile's, whose reference may rise for it: multiplied by
+  // 2^-distance, or 0 where they are dropped.
   struct Join {
+    float raise, raised;  // of what is summed: factor and distance
     float factor, distance;
   };
 
@@ -124,31 +126,26 @@ class TileSums {
     for (int i = 0; i < kPositions; ++i) sums_[i] = moments_[i] = 0.0f;
   }
 
-  // Before the lanes of the tile's chunk `index` are joined: false if that isn't near.
-  __device__ __forceinline__ bool begin(const ChunkReference& chunk, float max, int index,
-                                        Join& join) {
-    if (!chunk.is_near) {
-      if (!(max < -kNegInf))
-        trouble_ = Trouble::poisoned;
-      else if (max > kNegInf && trouble_ == Trouble::none)
-        trouble_ = Trouble::far;
-      return false;
-    }
-    if (max > max_) {
-      max_ = max;
-      max_chunk_ = index;
-    }
-    const int reference = __float_as_int(chunk.rounded);
-    if (reference > reference_) {
-      if (reference_ != kNone) raise(reference - reference_);
-      reference_ = reference;
-    }
-    const int below = reference_ - reference;
-    join = {drop(below),
-            below > kDrop ? 0.0f : __fsub_rn(__int_as_float(reference_), chunk.rounded)};
-    return true;
+  // Before the lanes of the tile's chunk `index` are joined. Of one that isn't near, they are 0.
+  __device__ __forceinline__ Join begin(const ChunkReference& chunk, float max, int index) {
+    is_poisoned_ |= !(max < -kNegInf);
+    is_far_ |= !chunk.is_near & (max > kNegInf);
+    const bool is_higher = chunk.is_near & (max > max_);
+    max_ = is_higher ? max : max_;
+    max_chunk_ = is_higher ? index : max_chunk_;
+    const int reference = chunk.is_near ? __float_as_int(chunk.rounded) : kNone;
+    const int before = reference_;
+    reference_ = ::max(reference, before);
+    const int up = before == kNone ? 0 : reference_ - before, below = reference_ - reference;
+    return {drop(up), distance(up, before), drop(below), distance(below, reference)};
   }
 
+  // Brings what is summed in a lane to the risen reference. Exact, and nothing where it didn't
+  // rise.
+  __device__ __forceinline__ void raise_lane(const Join& join, int i) {
+    if (kMoment) moments_[i] = __fmul_rn(__fmaf_rn(join.raised, sums_[i], moments_[i]), join.raise);
+    sums_[i] = __fmul_rn(sums_[i], join.raise);
+  }
   __device__ __forceinline__ void add_lane(const Join& join, int i, float s, float e) {
     if (kMoment) moments_[i] = __fmaf_rn(__fmaf_rn(join.distance, s, e), join.factor, moments_[i]);
     sums_[i] = __fmaf_rn(s, join.factor, sums_[i]);
@@ -158,21 +155,20 @@ class TileSums {
   __device__ __forceinline__ void add(const Chunk<kDType>& chunk, const ChunkExtremes& extremes,
                                       const TileTemperature& temperature, int index, int columns) {
     const ChunkReference reference(extremes.max, temperature);
-    Join join;
-    if (begin(reference, extremes.max, index, join))
-      weigh<Exp, kMoment>(chunk, extremes, reference.near, columns,
-                          [&](int i, float s, float e) { add_lane(join, i, s, e); });
+    const Join join = begin(reference, extremes.max, index);
+    if (!reference.is_near) return;
+    if (join.raise != 1.0f)
+#pragma unroll
+      for (int i = 0; i < kPositions; ++i) raise_lane(join, i);
+    weigh<Exp, kMoment>(chunk, extremes, reference.near, columns,
+                        [&](int i, float s, float e) { add_lane(join, i, s, e); });
   }
 
-  // The tile has a NaN or +∞.
-  __device__ bool is_poisoned() const { return trouble_ == Trouble::poisoned; }
-
-  // A chunk beyond the reach of f32: the tile must be measured another way.
-  __device__ bool is_far() const { return trouble_ == Trouble::far; }
+  // The tile has a NaN or +∞, or a chunk beyond the reach of f32: it must be measured another way.
+  __device__ bool has_trouble() const { return is_poisoned_ | is_far_; }
+  __device__ bool is_poisoned() const { return is_poisoned_; }
 
   __device__ __forceinline__ TileRecord record() const {
-    TileRecord record;
-    if (reference_ == kNone) return record;
     float sum = fold_neighbours<kDType>(sums_), moment = 0.0f;
     if constexpr (kMoment) {
       moment = fold_neighbours<kDType>(moments_);
@@ -180,34 +176,29 @@ class TileSums {
     } else {
       fold_halves<kDType>(sum);
     }
-    record.n = __fsub_rn(__int_as_float(reference_), kRoundingMagic);
+    TileRecord record;  // of an empty tile, unless
     record.sum = sum * Exp::kUnit;
     record.moment = moment * Exp::kUnit;
     record.max = max_ + 0.0f;
     record.argmax = max_chunk_;
+    if (reference_ != kNone) record.n = __fsub_rn(__int_as_float(reference_), kRoundingMagic);
     return record;
   }
 
  private:
-  enum class Trouble { none, far, poisoned };
   static constexpr int kNone = -1;  // below every reference's bits
 
-  // Brings what is summed to a reference that is `d` higher. Exact.
-  __device__ __forceinline__ void raise(int d) {
-    const float factor = drop(d);
-    const float distance = d > kDrop ? 0.0f : static_cast<float>(d);
-#pragma unroll
-    for (int i = 0; i < kPositions; ++i) {
-      if (kMoment) moments_[i] = __fmul_rn(__fmaf_rn(distance, sums_[i], moments_[i]), factor);
-      sums_[i] = __fmul_rn(sums_[i], factor);
-    }
+  // Of a reference that is `d` lower than the tile's.
+  __device__ __forceinline__ float distance(int d, int reference) const {
+    if (d == 0 || d > kDrop) return 0.0f;
+    return __fsub_rn(__int_as_float(reference_), __int_as_float(reference));
   }
 
   float sums_[kPositions], moments_[kPositions];
   float max_ = kNegInf;
-  int max_chunk_ = 0;
+  int max_chunk_ = -1;
   int reference_ = kNone;
-  Trouble trouble_ = Trouble::none;
+  bool is_poisoned_ = false, is_far_ = false;
 };
 
 }  // namespace logsum::cuda

@@ -2,7 +2,7 @@
 // A tile's columns as a cdf, by one warp: the second look at the tile a draw fell into, from L2.
 #pragma once
 
-#include "cuda/device/column_units.cuh"
+#include "cuda/device/draw_block.cuh"
 
 namespace logsum::cuda {
 
@@ -46,27 +46,12 @@ class TileCdf {
   __device__ __forceinline__ Found find(double share) const {
     const BlockTarget reached(space_.mass, share);
     if (reached.block < 0) return {-1, kNegInf};
-    const int first = reached.block * kDrawBlock + warp_lane() * kPositions;
-    float logits[kPositions];
-#pragma unroll
-    for (int i = 0; i < kPositions; ++i)
-      logits[i] = first + i < columns_
-                      ? load_element(z_ + (first + i) * static_cast<int>(size_of(kDType)), kDType)
-                      : kNegInf;
-    const ColumnUnits<Exp> units(space_.chunk_max[reached.block / kChunkRows], n_, temperature_);
-    std::uint64_t mine[kPositions], sum = 0;
-    units_of(units, logits, mine);
-#pragma unroll
-    for (int i = 0; i < kPositions; ++i) sum += mine[i];
-    const std::uint64_t end = warp_prefix_sum(sum);
-    const int owner = __ffs(static_cast<int>(__ballot_sync(~0u, end > reached.target))) - 1;
-    std::uint64_t before = end - sum;
-    Found found = {first, logits[0]};
-#pragma unroll
-    for (int i = 0; i < kPositions; ++i) {
-      if (before <= reached.target) found = {first + i, logits[i]};
-      before += mine[i];
-    }
+    DrawBlock<kDType> block;
+    block.load(z_, reached.block, columns_);
+    block.sum(ColumnUnits<Exp>(space_.chunk_max[reached.block / kChunkRows], n_, temperature_));
+    Found found;
+    const bool is_owner = block.find(reached.target, found.column, found.logit);
+    const int owner = __ffs(static_cast<int>(__ballot_sync(~0u, is_owner))) - 1;
     return {__shfl_sync(~0u, found.column, owner), __shfl_sync(~0u, found.logit, owner)};
   }
 

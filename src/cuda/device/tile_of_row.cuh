@@ -11,8 +11,9 @@
 //     prepare(call, row)                           and what must be read from memory
 //   finish(call, row, records, Row&)               writes the row's results, by one warp
 // and, if a row that has a cluster to itself is finished otherwise,
-//   lead(call, row, records, Row&)                 by one warp,
-//   assist(i, Row&)                                with the help of four
+//   lead(call, row, of, records, Row&)             by one warp,
+//   assist(call, row, i, of, records, maxes, Row&) with the help of 8 or 16; both false where it
+//                                                  must be finished as others are
 #pragma once
 
 #include "core/rows.hpp"

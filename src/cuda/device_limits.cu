@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is asked of a device, once per process: a call's host time is a decode step's.
+#include <cuda_runtime.h>
+
+#include <atomic>
+#include <mutex>
+
+#include "cuda/error.hpp"
+#include "cuda/schedule.hpp"
+
+namespace logsum::cuda {
+namespace {
+
+__global__ void whole_processor_kernel() {}
+
+// How many clusters of each size run at once where each CTA has a processor to itself. The
+// processors of a GPC don't divide evenly: 132 of an H200 have room for 15 clusters of 8.
+Status find_clusters(DeviceLimits& limits) {
+  const auto kernel = &whole_processor_kernel;
+  LOGSUM_RETURN_IF_CUDA_ERROR(cudaFuncSetAttribute(
+      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, limits.shared_per_block));
+  LOGSUM_RETURN_IF_CUDA_ERROR(
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1));
+  for (int i = 1; i < kClusterSizes; ++i) {
+    cudaLaunchAttribute attribute = {};
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim = {1u << i, 1, 1};
+    cudaLaunchConfig_t config = {};
+    config.gridDim = 1u << i;
+    config.blockDim = 32;
+    config.dynamicSmemBytes = static_cast<std::size_t>(limits.shared_per_block);
+    config.attrs = &attribute;
+    config.numAttrs = 1;
+    int most = 0;
+    if (cudaOccupancyMaxActiveClusters(&most, kernel, &config) != cudaSuccess) {
+      cudaGetLastError();  // a size that this GPU doesn't have
+      most = 0;
+    }
+    limits.clusters[i] = most;
+  }
+  return {};
+}
+
+Status find_limits(int device, DeviceLimits& limits) {
+  int major = 0, minor = 0;
+  const auto get = [device](cudaDeviceAttr attribute, int& value) {
+    return cudaDeviceGetAttribute(&value, attribute, device);
+  };
+  LOGSUM_RETURN_IF_CUDA_ERROR(get(cudaDevAttrMultiProcessorCount, limits.processors));
+  LOGSUM_RETURN_IF_CUDA_ERROR(get(cudaDevAttrComputeCapabilityMajor, major));
+  LOGSUM_RETURN_IF_CUDA_ERROR(get(cudaDevAttrComputeCapabilityMinor, minor));
+  LOGSUM_RETURN_IF_CUDA_ERROR(
+      get(cudaDevAttrMaxSharedMemoryPerBlockOptin, limits.shared_per_block));
+  limits.capability = 10 * major + minor;
+  return limits.capability >= 90 ? find_clusters(limits) : Status();
+}
+
+struct Known {
+  std::atomic<bool> is_known = false;
+  DeviceLimits limits;
+};
+constexpr int kMostKnown = 64;  // devices; others are asked each time
+Known known[kMostKnown];
+std::mutex finding;
+
+}  // namespace
+
+Status limits_of_device(DeviceLimits& limits) noexcept {
+  int device = 0;
+  LOGSUM_RETURN_IF_CUDA_ERROR(cudaGetDevice(&device));
+  if (device >= kMostKnown) return find_limits(device, limits);
+  Known& mine = known[device];
+  if (!mine.is_known.load(std::memory_order_acquire)) {
+    const std::lock_guard lock(finding);
+    if (!mine.is_known.load(std::memory_order_relaxed)) {
+      DeviceLimits found;
+      LOGSUM_RETURN_IF_ERROR(find_limits(device, found));
+      mine.limits = found;
+      mine.is_known.store(true, std::memory_order_release);
+    }
+  }
+  limits = mine.limits;
+  return {};
+}
+
+}  // namespace logsum::cuda
