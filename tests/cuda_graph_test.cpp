@@ -7,6 +7,7 @@
 
 #include "logsum/logsumexp.hpp"
 #include "logsum/softmax.hpp"
+#include "logsum/softmax_backward.hpp"
 #include "support/cdf.hpp"
 #include "support/cuda.hpp"
 #include "support/mirrored.hpp"
@@ -192,7 +193,7 @@ TEST_F(CudaGraph, TokenLogprobsIsOneKernelThatReadsItsTargets) {
     }
 }
 
-// Two launches, or one: softmax reads its rows twice.
+// Two launches, or one: few rows are read twice by softmax.
 TEST_F(CudaGraph, SoftmaxAndLogsumexp) {
   for (const std::int64_t rows : kRows)
     for (const Determinism determinism : kDeterminisms) {
@@ -213,7 +214,7 @@ TEST_F(CudaGraph, SoftmaxAndLogsumexp) {
       std::vector<float> p = no_p, lse = no_lse;
       Captured rows_to_p(&softmax, softmax_args(p), &softmax_workspace_size, cuda(determinism));
       Captured rows_to_lse(&logsumexp, lse_args(lse), &logsumexp_workspace_size, cuda(determinism));
-      ASSERT_EQ(rows_to_p.nodes(), std::vector(2, cudaGraphNodeTypeKernel));
+      ASSERT_EQ(rows_to_p.nodes(), std::vector(rows > 8 ? 1 : 2, cudaGraphNodeTypeKernel));
       ASSERT_EQ(rows_to_lse.nodes(), kOneKernel);
       for (std::uint32_t replay = 1; replay <= 3; ++replay) {
         inputs.change(replay);
@@ -233,6 +234,56 @@ TEST_F(CudaGraph, SoftmaxAndLogsumexp) {
         });
       }
     }
+}
+
+// Long rows, where there are some, are read once: one launch, of softmax and of its gradient.
+TEST_F(CudaGraph, LongRowsAreWrittenByOneKernel) {
+  const std::int64_t columns = 20000;
+  for (const std::int64_t rows : {1, 64, 200}) {
+    SCOPED_TRACE(std::to_string(rows) + " rows");
+    const std::size_t count = std::size_t(rows * columns);
+    const std::vector<cudaGraphNodeType> kernels(rows == 1 ? 2 : 1, cudaGraphNodeTypeKernel);
+    std::vector<float> logits = many_logits(count, 3, 6), g = many_logits(count, 4, 1);
+    std::vector<float> t(std::size_t(rows), 1), p(count, 99), gradient(count, 99);
+    const auto tensor = [&](std::vector<float>& v) {
+      return Tensor::of(v.data(), {rows, columns});
+    };
+    const auto forward = [&](std::vector<float>& out) {
+      return SoftmaxArgs{.logits = tensor(logits),
+                         .output = tensor(out),
+                         .temperature = Tensor::of(t.data(), {rows})};
+    };
+    const auto backward = [&](std::vector<float>& out) {
+      return SoftmaxBackwardArgs{.grad_output = tensor(g),
+                                 .output = tensor(p),
+                                 .grad_logits = tensor(out),
+                                 .temperature = Tensor::of(t.data(), {rows})};
+    };
+    const Determinism determinism = Determinism::cross_device;
+    Captured to_p(&softmax, forward(p), &softmax_workspace_size, cuda(determinism));
+    Captured to_gradient(&softmax_backward, backward(gradient), &softmax_backward_workspace_size,
+                         cuda(determinism));
+    ASSERT_EQ(to_p.nodes(), kernels);
+    ASSERT_EQ(to_gradient.nodes(), kernels);
+    for (std::uint32_t replay = 1; replay <= 3; ++replay) {
+      for (std::size_t row = 0; row < t.size(); ++row) {
+        t[row] = 0.25f + static_cast<float>((row + replay) % 8) / 4;
+        logits[row * std::size_t(columns) + replay] = 9;
+      }
+      to_p.replay();
+      expect_same(p, determinism, [&](const Context& context) {
+        std::vector<float> direct(count, 99);
+        must(on::softmax(forward(direct), context));
+        return direct;
+      });
+      to_gradient.replay();
+      expect_same(gradient, determinism, [&](const Context& context) {
+        std::vector<float> direct(count, 99);
+        must(on::softmax_backward(backward(direct), context));
+        return direct;
+      });
+    }
+  }
 }
 
 }  // namespace

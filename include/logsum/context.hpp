@@ -24,15 +24,16 @@ enum class Determinism : std::uint8_t { per_device, cross_device };
 // are the same, its speed is not.
 enum class SimdTarget : std::uint8_t { automatic, avx512, avx2, neon, portable };
 
-// How rows are laid over a GPU: `automatic` decides by their number. Bits don't depend on it; tests
-// and benchmarks force it.
-enum class Schedule : std::uint8_t { automatic, spans, clusters };
+// How rows are laid over a GPU: `automatic` decides by their number and length. Bits don't depend
+// on it; tests and benchmarks force it. `rings` are for operations that write rows.
+enum class Schedule : std::uint8_t { automatic, spans, clusters, rings };
 
 constexpr const char* to_string(Schedule schedule) noexcept {
   switch (schedule) {
     case Schedule::automatic: return "automatic";
     case Schedule::spans: return "spans";
     case Schedule::clusters: return "clusters";
+    case Schedule::rings: return "rings";
   }
   return "?";
 }

@@ -114,7 +114,8 @@ typedef enum logsum_determinism {
 typedef enum logsum_schedule {
   LOGSUM_SCHEDULE_AUTOMATIC = 0,
   LOGSUM_SCHEDULE_SPANS = 1,
-  LOGSUM_SCHEDULE_CLUSTERS = 2
+  LOGSUM_SCHEDULE_CLUSTERS = 2,
+  LOGSUM_SCHEDULE_RINGS = 3
 } logsum_schedule;
 
 typedef void (*logsum_task)(void* argument, int64_t i);

@@ -102,10 +102,11 @@ Status find_backend(const char* operation, Device device, const Context& context
     return Status::error(StatusCode::invalid_argument,
                          "%s: determinism is %d, must be per_device (0) or cross_device (1)",
                          operation, static_cast<int>(context.determinism));
-  if (context.schedule > Schedule::clusters)
-    return Status::error(StatusCode::invalid_argument,
-                         "%s: schedule is %d, must be automatic (0), spans (1) or clusters (2)",
-                         operation, static_cast<int>(context.schedule));
+  if (context.schedule > Schedule::rings)
+    return Status::error(
+        StatusCode::invalid_argument,
+        "%s: schedule is %d, must be automatic (0), spans (1), clusters (2) or rings (3)",
+        operation, static_cast<int>(context.schedule));
   if (table->info.id == Backend::cpu && cpu::kernels_for(context.simd) == nullptr)
     return Status::error(StatusCode::unsupported,
                          "%s: SIMD target %s isn't available on this machine or in this build",

@@ -48,15 +48,17 @@ constexpr std::int64_t tile_count(std::int64_t columns) {
 
 // A temperature in the forms the formulas use.
 struct Temperature {
+  double c64 = 0.0;  // log2(e)/T,
   float t = 1.0f;
-  float c = 0.0f;          // log2(e)/T
+  float c = 0.0f;          // rounded
   float inverse_c = 0.0f;  // only to place the clamp
   float two_over_t = 2.0f;
 
   LOGSUM_HOST_DEVICE Temperature() : Temperature(1.0f) {}
   LOGSUM_HOST_DEVICE explicit Temperature(float temperature)
-      : t(temperature),
-        c(static_cast<float>(kLog2e / static_cast<double>(temperature))),
+      : c64(kLog2e / static_cast<double>(temperature)),
+        t(temperature),
+        c(static_cast<float>(c64)),
         inverse_c(1.0f / c),
         two_over_t(2.0f / temperature) {}
 };

@@ -49,7 +49,7 @@ struct RowExp {
 
   LOGSUM_HOST_DEVICE RowExp(double center_, double at_center_, const Temperature& temperature_)
       : center(center_),
-        c64(kLog2e / static_cast<double>(temperature_.t)),
+        c64(temperature_.c64),
         at_center(at_center_),
         temperature(temperature_),
         c_low(static_cast<float>(c64 - static_cast<double>(temperature_.c))) {

@@ -40,6 +40,13 @@ class RowIndex {
     return rank_ <= 1 ? i * stride_[0] : offset_in_many(i);
   }
 
+  // All of them are multiples of `bytes`.
+  bool is_aligned(std::int64_t bytes) const {
+    for (int i = 0; i < rank_; ++i)
+      if (stride_[i] % bytes != 0) return false;
+    return true;
+  }
+
  private:
   LOGSUM_HOST_DEVICE LOGSUM_DEVICE_NOINLINE std::int64_t offset_in_many(std::int64_t i) const {
     std::int64_t offset = 0;

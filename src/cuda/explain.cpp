@@ -33,7 +33,8 @@ Status explain_schedule(const DeviceInfo& device, const VisitedRows& rows, Sched
   LOGSUM_RETURN_IF_ERROR(cuda::visit_schedule(limits, shape, wanted, chosen));
   info = {.schedule = chosen.kind};
   switch (chosen.kind) {
-    case Schedule::automatic: break;
+    case Schedule::automatic:
+    case Schedule::rings: break;  // not what a visit chooses
     case Schedule::spans:
       info.blocks = chosen.spans.blocks;
       info.threads = chosen.spans.threads;

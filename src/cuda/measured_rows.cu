@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cuda/measured_rows.hpp"
 
-#include "cuda/device/row.cuh"
+#include "cuda/device/measured_row.cuh"
 #include "cuda/launch.cuh"
 
 namespace logsum::cuda {
@@ -24,21 +24,16 @@ template <class Kind>
 __device__ __noinline__ void finish_row(const MeasuredRowsCall& call, std::int64_t row,
                                         const TileRecord* records, const MeasuredRow& shared) {
   using Call = MeasuredRowsCall;
-  const WarpRow<Kind::kDType, Kind::kStrided> logits(call.logits, row);
-  RowStatus status;
-  const RowMeasure measure = join_records<Kind::kMoment>(logits, records, status);
-  if (!is_valid_temperature(shared.temperature)) status = RowStatus::bad_parameter;
+  const MeasuredRow<Kind> joined(call.logits, row, records, Temperature(shared.temperature));
   if (warp_lane() != 0) return;
 
+  const RowStatus status = joined.status;
   float lse = lse_of_failed(status);
   if (status == RowStatus::ok) {
-    const Temperature temperature(shared.temperature);
-    const float weight = Kind::Exp::weight_of_max(measure, temperature);
-    const RowNorm norm(measure, temperature, weight);
-    lse = row_lse(measure, norm, temperature);
+    const RowNorm norm = joined.norm();
+    lse = row_lse(joined.measure, norm, joined.temperature);
     if (call.kept == Call::Kept::norm) call.rows[row].norm = norm;
-    if (call.kept == Call::Kept::exp)
-      call.rows[row].exp = RowExp::softmax(measure, temperature, weight);
+    if (call.kept == Call::Kept::exp) call.rows[row].exp = joined.exp();
   }
   if (call.kept != Call::Kept::nothing) call.rows[row].status = status;
   shared.outputs[Call::kLse].set(0, lse);

@@ -25,8 +25,11 @@ bool cluster_schedule(const DeviceLimits& limits, const VisitShape& shape,
   // Beyond one row per SM two, of half the warps each (256 rows of 151936 f32: 41.7 us; as spans
   // 63.5).
   schedule.groups = shape.rows > limits.processors ? kMostClusterGroups / 2 : kMostClusterGroups;
+  if (shape.tiles == 1) schedule.groups = 1;  // the others would have nothing to measure
   const int lanes = chunk_lanes_bytes(shape.moment, shape.raw);
-  return dynamic_shared(schedule.groups, lanes) <= limits.shared_per_block - kStaticShared;
+  const int room = limits.shared_per_block - kStaticShared;
+  while (schedule.groups > 1 && dynamic_shared(schedule.groups, lanes) > room) schedule.groups /= 2;
+  return dynamic_shared(schedule.groups, lanes) <= room;
 }
 
 SpanSchedule span_schedule(const DeviceLimits& limits, const VisitShape& shape) noexcept {
@@ -39,10 +42,27 @@ SpanSchedule span_schedule(const DeviceLimits& limits, const VisitShape& shape) 
   return schedule;
 }
 
+// Of a ring beside a row's slice, at least.
+constexpr int kLeastRingAhead = 28 * 1024;
+
+// As many slots as there is room for.
+bool fill_ring(const DeviceLimits& limits, const RingCost& cost, RingSpace& space) {
+  const int slice = space.tiles / space.blocks * cost.tile_slots;
+  for (space.slots = (limits.shared_per_block - cost.fixed) / cost.slot; space.slots > 0;
+       --space.slots) {
+    space.known_rows = (space.slots + slice - 1) / slice + 1;
+    if (cost.bytes(space) <= limits.shared_per_block) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 Status visit_schedule(const DeviceLimits& limits, const VisitShape& shape, Schedule wanted,
                       VisitSchedule& schedule) noexcept {
+  if (wanted == Schedule::rings)
+    return Status::error(StatusCode::unsupported,
+                         "schedule: rings are for operations that write rows");
   const bool fits = cluster_schedule(limits, shape, schedule.clusters);
   if (wanted == Schedule::clusters && !shape.is_dense)
     return Status::error(StatusCode::unsupported, "schedule: clusters want contiguous columns");
@@ -53,6 +73,32 @@ Status visit_schedule(const DeviceLimits& limits, const VisitShape& shape, Sched
   schedule.kind = fits && wanted != Schedule::spans ? Schedule::clusters : Schedule::spans;
   schedule.spans = span_schedule(limits, shape);
   return {};
+}
+
+bool ring_schedule(const DeviceLimits& limits, std::int64_t rows, std::int64_t columns,
+                   const RingCost& cost, RingSpace& space, bool& is_best) noexcept {
+  space = {};
+  const std::int64_t tiles = tile_count(columns);
+  if (limits.capability < 90 || tiles > limits.shared_per_block / kTileChunks) return false;
+  const RingSpace unlaid = {rows, static_cast<int>(columns), static_cast<int>(tiles), 0, 0, 0};
+  int ahead = 0;
+  // The fewest CTAs per row that leave the ring what it needs; more where rows are few.
+  for (int blocks = 1; blocks <= kMostRingBlocks && blocks <= tiles; blocks *= 2) {
+    // `ahead`: of half as many.
+    if (ahead >= (blocks <= 4 ? cost.ahead : kRingAhead) && rows * blocks > limits.processors)
+      break;
+    RingSpace wider = unlaid;
+    wider.blocks = blocks;
+    if (!fill_ring(limits, cost, wider)) continue;
+    const int slice = static_cast<int>((tiles + blocks - 1) / blocks) * cost.tile_slots;
+    const int its_ahead = (wider.slots - slice) * cost.slot;
+    if (its_ahead < kLeastRingAhead) continue;
+    ahead = its_ahead;
+    space = wider;
+  }
+  // 16 rows of 151936 bf16: 20 us, two launches 36; 32768 of 8192: 511 and 594.
+  is_best = rows * 2 * kMostRingBlocks >= limits.processors && tiles >= 2;
+  return space.slots > 0;
 }
 
 }  // namespace logsum::cuda

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a call's rows are laid over a GPU: many rows as spans of persistent CTAs, few rows as a
-// cluster each. A table by shape and device; the bits don't depend on it. No call of CUDA but
-// limits_of_device: `logsum info --explain` asks it on machines without a GPU.
+// cluster each, rows that are written too through rings. A table by shape and device; the bits
+// don't depend on it. No call of CUDA but limits_of_device: `logsum info --explain` asks it on
+// machines without a GPU.
 #pragma once
 
 #include <cstdint>
@@ -55,6 +56,10 @@ struct VisitSchedule {
 // Refuses what is wanted where the rows don't suit it.
 Status visit_schedule(const DeviceLimits& limits, const VisitShape& shape, Schedule wanted,
                       VisitSchedule& schedule) noexcept;
+
+// False where rows are too long. `is_best`: rows and tiles are enough for rings to be the fastest.
+bool ring_schedule(const DeviceLimits& limits, std::int64_t rows, std::int64_t columns,
+                   const RingCost& cost, RingSpace& space, bool& is_best) noexcept;
 
 // The lanes of a chunk and its maximum, as four warps share a tile (device/lanes.cuh).
 constexpr int chunk_lanes_bytes(bool moment, bool raw) {

@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// softmax and log_softmax on the GPU: rows are measured in one launch and written in a second,
-// which reads them again. Between the two a SoftmaxRow is kept of each.
+// softmax and log_softmax on the GPU: in one launch where rows suit rings. Elsewhere rows are
+// measured in one launch and written in a second, which reads them again; between the two a
+// SoftmaxRow is kept of each.
 #include "core/backend.hpp"
 #include "cuda/device/emit.cuh"
+#include "cuda/device/measured_row.cuh"
+#include "cuda/device/ring_logits.cuh"
+#include "cuda/launch_rings.cuh"
 #include "cuda/launch_tiles.cuh"
 #include "cuda/measured_rows.hpp"
 #include "cuda/scratch.hpp"
+#include "cuda/with_kind.hpp"
 
 namespace logsum::cuda {
 namespace {
 
 using Kept = MeasuredRowsCall::Kept;
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 template <Kept kKept>
 __global__ __launch_bounds__(kTileWarps* kWarp) void write_softmax(
@@ -31,8 +37,82 @@ __global__ __launch_bounds__(kTileWarps* kWarp) void write_softmax(
   });
 }
 
+struct RingExp {
+  NearExponentials<true> near;
+  float high;  // logits below have probabilities below 1, whatever the rounding
+  RowStatus status;
+  RowExp exp;
+
+  __device__ __forceinline__ RingExp(RowStatus status_, const RowExp& exp_)
+      : near(exp_), high(kInfinity), status(status_), exp(exp_) {
+    if (exp.at_center > 0.9) high = static_cast<float>(exp.center - 1.0 / exp.c64);  // half of it
+  }
+};
+struct RingNorm {
+  RowNorm norm;
+  RowStatus status;
+};
+
+template <class KindOf, Kept kKept>
+struct RingSoftmax {
+  using Call = SoftmaxPlan;
+  using Kind = KindOf;
+  using Record = TileRecord;
+  using Room = TileRoom<Kind>;
+  using Measure = MeasureLogits<RingSoftmax>;
+  using Row = std::conditional_t<kKept == Kept::exp, RingExp, RingNorm>;
+  static constexpr DType kDType = Kind::kDType;
+  static constexpr int kInputs = 1;
+  static constexpr int kAhead = kKept == Kept::exp ? kBusyRingAhead : kRingAhead;
+
+  LOGSUM_HOST_DEVICE static const RowsView& input(const Call& call, int) { return call.logits; }
+  LOGSUM_HOST_DEVICE static const RowsView& output(const Call& call) { return call.output; }
+
+  using Given = LogitsGiven;
+  using Ahead = LogitsAhead;
+  using Note = LogitsNote;
+
+  __device__ __forceinline__ static TileRecord look_again(const Call& call, std::int64_t row,
+                                                          int tile, int why, const Ahead& ahead) {
+    return cuda::look_again<Kind>(call.logits, row, tile, why, ahead);
+  }
+
+  __device__ __forceinline__ static Row join(const Call& call, std::int64_t row, const Ahead& ahead,
+                                             const TileRecord* records) {
+    const MeasuredRow<Kind> joined(call.logits, row, records, ahead.temperature);
+    if constexpr (kKept == Kept::exp) {
+      const RowExp exp = joined.status == RowStatus::ok ? joined.exp() : RowExp();
+      return {joined.status, exp};
+    } else {
+      return {joined.status == RowStatus::ok ? joined.norm() : RowNorm(), joined.status};
+    }
+  }
+
+  __device__ __forceinline__ static void write_results(const Call& call, std::int64_t row,
+                                                       const Row& known) {
+    if (warp_lane() == 0) call.row_status.place(row).set_integer(0, static_cast<int>(known.status));
+  }
+
+  __device__ __forceinline__ static void emit(const Row& known, const LogitsNote& note,
+                                              const RingChunk<RingSoftmax>& chunk) {
+    if (known.status != RowStatus::ok) return chunk.fill(kNan);
+    if constexpr (kKept == Kept::exp) {
+      const NearExponentials<true> near = known.near;
+      if (known.exp.is_far)
+        chunk.write_slowly([&known](float z) { return known.exp.far(z); });
+      else if (note.lowest >= near.low && note.highest < known.high && chunk.is_whole())
+        chunk.write([near](float z) { return near.inside(z); });
+      else
+        chunk.write(near);
+    } else {
+      const RowNorm norm = known.norm;
+      chunk.write([norm](float z) { return norm.logprob(z); });
+    }
+  }
+};
+
 template <Kept kKept>
-Status run(const SoftmaxPlan& plan, const Context& context) {
+Status run_twice(const SoftmaxPlan& plan, const Context& context) {
   const TileGrid grid = grid_of({&plan.logits, &plan.output});
   const std::size_t visit = span_bytes(grid.rows, grid.tiles);
   const DeviceScratch scratch(visit + static_cast<std::size_t>(grid.rows) * sizeof(SoftmaxRow),
@@ -43,6 +123,17 @@ Status run(const SoftmaxPlan& plan, const Context& context) {
   call.rows = scratch.at<SoftmaxRow>(visit);
   LOGSUM_RETURN_IF_ERROR(measure_rows(call, scratch.in(context)));
   return launch_tiles(&write_softmax<kKept>, grid, context, plan, call.rows);
+}
+
+template <Kept kKept>
+Status run(const SoftmaxPlan& plan, const Context& context) {
+  bool launched = false;
+  const Status status = with_kind(plan.logits.dtype, context, [&]<DType kDType, class Exp>() {
+    return launch_rings<RingSoftmax<MeasureKind<kDType, Exp, false, false>, kKept>>(
+        plan, plan.temperature.value, {&plan.logits, &plan.output}, context, launched);
+  });
+  if (launched || !status.ok()) return status;
+  return run_twice<kKept>(plan, context);
 }
 
 }  // namespace

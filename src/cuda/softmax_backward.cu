@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gradients of softmax and log_softmax on the GPU: the tiles' sums in one launch, their gradients
-// in a second, where each warp adds the sums of its row.
+// Gradients of softmax and log_softmax on the GPU: in one launch where rows suit rings. Elsewhere
+// the tiles' sums in one launch, their gradients in a second, where each warp adds the sums of its
+// row.
 #include "core/backend.hpp"
 #include "cuda/device/backward.cuh"
+#include "cuda/device/ring_sums.cuh"
+#include "cuda/launch_rings.cuh"
 #include "cuda/launch_tiles.cuh"
 #include "cuda/scratch.hpp"
+#include "cuda/with_kind.hpp"
 #include "ops/softmax.hpp"
 
 namespace logsum::cuda {
@@ -38,9 +42,7 @@ struct KnownRow {
     row = of_row;
     fate = plan.row(row);
     if (fate != Row::computed) return;
-    sum = sums[row * tiles];
-    for (std::int64_t tile = 1; tile < tiles; ++tile)
-      sum = __dadd_rn(sum, sums[row * tiles + tile]);
+    sum = sum_in_order(sums + row * tiles, tiles);
     fate = plan.row(row, sum);
   }
 };
@@ -56,13 +58,62 @@ __global__ __launch_bounds__(kTileWarps* kWarp) void write_gradients(
     const TensorTile grad(plan.grad_logits, row, tile);
     if (known.fate != Row::computed)
       return fill_tile(columns, known.fate == Row::zero ? 0.0f : kNan, grad);
-    write_tile(columns, Gradient{RowSum(known.sum, plan.temperature(row))}, grad,
+    write_tile(columns, Gradient(RowSum(known.sum, plan.temperature(row))), grad,
                TensorTile(plan.grad_output, row, tile), TensorTile(plan.output, row, tile));
   });
 }
 
+struct RingSum {
+  RowSum sum;
+  Row fate;
+};
+
+template <DType kDTypeOf, class Terms, class Gradient>
+struct RingBackward {
+  using Call = SoftmaxBackwardPlan;
+  using Record = double;
+  using Room = SumsRoom;
+  using Measure = MeasureSums<RingBackward, Terms>;
+  using Row = RingSum;
+  static constexpr DType kDType = kDTypeOf;
+  static constexpr int kInputs = 2, kAhead = kRingAhead;
+
+  LOGSUM_HOST_DEVICE static const RowsView& input(const Call& call, int i) {
+    return i == 0 ? call.grad_output : call.output;
+  }
+  LOGSUM_HOST_DEVICE static const RowsView& output(const Call& call) { return call.grad_logits; }
+
+  struct Given {
+    Call::Row fate;
+    float temperature;
+
+    __device__ __forceinline__ Given(const Call& call, std::int64_t row)
+        : fate(call.row(row)), temperature(call.temperature(row)) {}
+  };
+  struct Note {};
+  struct Ahead : Given {
+    __device__ __forceinline__ Ahead(const Call&, const TileTemperature&, const Given& given)
+        : Given(given) {}
+  };
+
+  __device__ __forceinline__ static Row join(const Call& call, std::int64_t, const Ahead& ahead,
+                                             const double* sums) {
+    const double sum = sum_in_order(sums, tile_count(call.output.columns));
+    return {RowSum(sum, ahead.temperature), Call::with_sum(ahead.fate, sum)};
+  }
+
+  __device__ __forceinline__ static void write_results(const Call&, std::int64_t, const Row&) {}
+
+  __device__ __forceinline__ static void emit(const Row& known, const Note&,
+                                              const RingChunk<RingBackward>& chunk) {
+    if (known.fate != Call::Row::computed)
+      return chunk.fill(known.fate == Call::Row::zero ? 0.0f : kNan);
+    chunk.write(Gradient(known.sum));
+  }
+};
+
 template <class Terms, class Gradient>
-Status run(const SoftmaxBackwardPlan& plan, const Context& context) {
+Status run_twice(const SoftmaxBackwardPlan& plan, const Context& context) {
   const TileGrid grid = grid_of({&plan.grad_output, &plan.output, &plan.grad_logits});
   const std::size_t count = static_cast<std::size_t>(grid.rows * grid.tiles);
   const DeviceScratch scratch(launches_workspace_bytes(count * sizeof(double)),
@@ -71,6 +122,18 @@ Status run(const SoftmaxBackwardPlan& plan, const Context& context) {
   auto* const sums = scratch.at<double>(kSpanCounterBytes);
   LOGSUM_RETURN_IF_ERROR(launch_tiles(&sum_tiles<Terms>, grid, context, plan, sums));
   return launch_tiles(&write_gradients<Gradient>, grid, context, plan, sums);
+}
+
+template <class Terms, class Gradient>
+Status run(const SoftmaxBackwardPlan& plan, const Context& context) {
+  bool launched = false;
+  const Status status = with_dtype(plan.output.dtype, [&]<DType kDType>() {
+    return launch_rings<RingBackward<kDType, Terms, Gradient>>(
+        plan, plan.temperature.value, {&plan.grad_output, &plan.output, &plan.grad_logits}, context,
+        launched);
+  });
+  if (launched || !status.ok()) return status;
+  return run_twice<Terms, Gradient>(plan, context);
 }
 
 }  // namespace

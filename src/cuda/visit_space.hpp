@@ -33,6 +33,38 @@ struct ClusterSpace {
   int log2_blocks;  // of the number of CTAs that share it
 };
 
+// Rings: rows that are read once and written (visit_rings.cuh). Clusters are as many as there is
+// room for at once; the i-th has the rows i, i + clusters, and so on.
+struct RingSpace {
+  std::int64_t rows;
+  int columns;
+  int tiles;       // of a row
+  int blocks;      // CTAs that share it
+  int slots;       // of a CTA's ring
+  int known_rows;  // rows that may be in one of a cluster's rings at once
+};
+
+// Bytes of shared memory that a CTA's ring takes.
+struct RingCost {
+  int fixed;
+  int slot;
+  int known_row;   // for each of known_rows, and
+  int record;      // for each tile of those
+  int tile_slots;  // how many slots a tile takes
+  int ahead;       // bytes beside a row's slice that a ring wants
+
+  int bytes(const RingSpace& space) const {
+    return space.slots * slot + fixed + space.known_rows * (known_row + space.tiles * record);
+  }
+};
+
+// That keeps loads and stores going; and what a cluster of two gets by with. Larger ones leave a
+// tenth of the processors out, which hurts where the arithmetic takes long.
+inline constexpr int kRingAhead = 96 * 1024;
+inline constexpr int kBusyRingAhead = 52 * 1024;
+
+inline constexpr int kMostRingBlocks = 8;
+
 // Rows of more tiles (393216 columns) don't fit the table of a cluster.
 inline constexpr int kMostClusterTiles = 96;
 // Groups of four warps that measure, beside one warp that leads. With 20 warps and more beside it a

@@ -9,19 +9,24 @@
 
 namespace logsum::cuda {
 
+// f.operator()<DType>().
+template <class F>
+Status with_dtype(DType dtype, const F& f) {
+  switch (dtype) {
+    case DType::bf16: return f.template operator()<DType::bf16>();
+    case DType::f16: return f.template operator()<DType::f16>();
+    default: return f.template operator()<DType::f32>();
+  }
+}
+
 // f.operator()<DType, Exp>().
 template <class F>
 Status with_kind(DType dtype, const Context& context, const F& f) {
-  const auto with_dtype = [&]<class Exp>() {
-    switch (dtype) {
-      case DType::bf16: return f.template operator()<DType::bf16, Exp>();
-      case DType::f16: return f.template operator()<DType::f16, Exp>();
-      default: return f.template operator()<DType::f32, Exp>();
-    }
-  };
-  if (context.determinism == Determinism::cross_device)
-    return with_dtype.template operator()<Polynomial>();
-  return with_dtype.template operator()<Hardware>();
+  return with_dtype(dtype, [&]<DType kDType>() {
+    if (context.determinism == Determinism::cross_device)
+      return f.template operator()<kDType, Polynomial>();
+    return f.template operator()<kDType, Hardware>();
+  });
 }
 
 }  // namespace logsum::cuda

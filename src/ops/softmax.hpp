@@ -46,7 +46,9 @@ struct SoftmaxBackwardPlan {
 
   // And once its sum is known.
   LOGSUM_HOST_DEVICE Row row(std::int64_t row, double sum) const {
-    const Row fate = this->row(row);
+    return with_sum(this->row(row), sum);
+  }
+  LOGSUM_HOST_DEVICE static Row with_sum(Row fate, double sum) {
     const bool is_finite = std::fabs(sum) <= static_cast<double>(std::numeric_limits<float>::max());
     return fate == Row::computed && !is_finite ? Row::nan : fate;
   }

@@ -24,6 +24,27 @@ struct Live {
   }
 };
 
+// Lanes that a thread has of a warp's, 32 columns apart: halves first.
+template <int kCount>
+__device__ __forceinline__ double fold_lanes(double (&sums)[kCount]) {
+#pragma unroll
+  for (int count = kCount / 2; count >= 1; count /= 2)
+#pragma unroll
+    for (int i = 0; i < count; ++i) sums[i] = __dadd_rn(sums[i], sums[i + count]);
+#pragma unroll
+  for (int offset = kWarp / 2; offset >= 1; offset /= 2)
+    sums[0] = __dadd_rn(sums[0], __shfl_xor_sync(~0u, sums[0], offset));
+  return sums[0];
+}
+
+// Of a row, from its tiles'.
+__device__ __forceinline__ double sum_in_order(const double* sums, std::int64_t tiles) {
+  double sum = sums[0];
+#pragma unroll 8
+  for (std::int64_t tile = 1; tile < tiles; ++tile) sum = __dadd_rn(sum, sums[tile]);
+  return sum;
+}
+
 // Σ over the tile. `lanes`: the warp's, in shared memory. Missing columns are −∞: they don't count.
 template <class Terms>
 __device__ __forceinline__ double sum_of_tile(int columns, const TensorTile& g,
@@ -45,19 +66,14 @@ __device__ __forceinline__ double sum_of_tile(int columns, const TensorTile& g,
   __syncwarp();
 #pragma unroll
   for (int i = 0; i < kPositions; ++i) sums[i] = lanes[i * kWarp + warp_lane()];
-#pragma unroll
-  for (int count = kPositions / 2; count >= 1; count /= 2)
-#pragma unroll
-    for (int i = 0; i < count; ++i) sums[i] = __dadd_rn(sums[i], sums[i + count]);
-#pragma unroll
-  for (int offset = kWarp / 2; offset >= 1; offset /= 2)
-    sums[0] = __dadd_rn(sums[0], __shfl_xor_sync(~0u, sums[0], offset));
-  return sums[0];
+  return fold_lanes(sums);
 }
 
 // p·(g − sum)/T
 struct SoftmaxGradient {
   RowSum sum;
+
+  __device__ __forceinline__ explicit SoftmaxGradient(const RowSum& sum_) : sum(sum_) {}
 
   __device__ __forceinline__ float operator()(float g, float p) const {
     const float above = __fsub_rn(__fsub_rn(g, sum.high), sum.low);
@@ -72,6 +88,8 @@ struct LogSoftmaxGradient {
   static constexpr float kFloorLog = -111.0f;
   static constexpr float kCeilingLog = 16.0f;
   static constexpr float kMinusLn2 = -0.6931472f;
+
+  __device__ __forceinline__ explicit LogSoftmaxGradient(const RowSum& sum_) : sum(sum_) {}
 
   __device__ __forceinline__ float operator()(float g, float logp) const {
     constexpr auto c = static_cast<float>(kLog2e);

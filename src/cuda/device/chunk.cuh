@@ -119,6 +119,21 @@ struct Chunk {
     }
   }
 
+  // From shared memory, of which `columns` exist, whole vectors; the rest is −∞.
+  __device__ __forceinline__ void take(const std::byte* room, int columns) {
+    const auto* p = reinterpret_cast<const uint4*>(room) + warp_lane();
+    if (columns >= kChunk) {
+#pragma unroll
+      for (int i = 0; i < kVectors; ++i) v[i] = p[i * kWarp];
+    } else {
+#pragma unroll
+      for (int i = 0; i < kVectors; ++i) {
+        v[i] = uint4{kLowest, kLowest, kLowest, kLowest};
+        if ((i * kWarp + warp_lane()) * kPerVector < columns) v[i] = p[i * kWarp];
+      }
+    }
+  }
+
   // The chunk that begins at z, wherever that is, of which `columns` exist; the rest is −∞.
   // `is_first`: of its row, so that nothing before z may be read.
   __device__ __forceinline__ void load_odd(const std::byte* z, int columns, bool is_first) {

@@ -5,6 +5,7 @@
 // busy.
 #pragma once
 
+#include "cuda/device/barriers.cuh"
 #include "cuda/device/chunk.cuh"
 
 namespace logsum::cuda {
@@ -16,7 +17,7 @@ class ChunksAhead {
   static constexpr int kDepth = 4096 / kChunkBytes;
   static constexpr int kBytes = kDepth * kChunkBytes;
   struct Barriers {
-    SharedBarrier of[kDepth];
+    ByteBarrier of[kDepth];
   };
 
   __device__ __forceinline__ ChunksAhead(std::byte* room, Barriers& barriers)
@@ -24,7 +25,7 @@ class ChunksAhead {
     if (warp_lane() == 0) {
 #pragma unroll
       for (int i = 0; i < kDepth; ++i) barriers.of[i].begin(1);
-      SharedBarrier::fence_barriers();
+      ByteBarrier::fence_barriers();
     }
     __syncwarp();
   }
@@ -38,10 +39,7 @@ class ChunksAhead {
   // Waits for the chunk that was asked for.
   __device__ __forceinline__ void take(int round, Chunk<kDType>& chunk) {
     barriers_.of[round % kDepth].wait(round / kDepth % 2);
-    const auto* p =
-        reinterpret_cast<const uint4*>(room_ + round % kDepth * kChunkBytes) + warp_lane();
-#pragma unroll
-    for (int i = 0; i < Chunk<kDType>::kVectors; ++i) chunk.v[i] = p[i * kWarp];
+    chunk.take(room_ + round % kDepth * kChunkBytes, kChunk);
     __syncwarp();  // the room is free
   }
 

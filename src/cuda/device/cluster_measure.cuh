@@ -109,7 +109,7 @@ class ClusterMeasure {
           chunk.load(chunk_at(tile) + warp_lane() * 16, left);
         }
         sets.wait_for_set(round, group_);
-        lanes_of(round)[quarter_].weigh(chunk, left, temperature);
+        weigh_chunk<Kind>(lanes_of(round)[quarter_], chunk, left, temperature);
         sets.weighed_mine(round, group_);
       }
       const int before = round - 1;

@@ -17,7 +17,7 @@ struct ClusterShared {
   // Of the row, in the first CTA.
   TileRecord table[Kind::kRecords * kMostClusterTiles];
   ChunkMaxes maxes[HasAssistants<Op> ? kMostClusterTiles : 1];
-  SharedBarrier arrived;
+  ByteBarrier arrived;
   // Of this CTA.
   typename ChunksAhead<Kind::kDType>::Barriers chunks[kMostMeasuring];
   LaneSets sets[kMostClusterGroups];
@@ -35,8 +35,9 @@ struct ClusterShared {
     if (lane < kMostClusterGroups * LaneSets::kBarriers)
       sets[lane / LaneSets::kBarriers].begin(lane % LaneSets::kBarriers);
     if (lane == 0 && is_first) arrived.begin(1);
-    SharedBarrier::fence_barriers();
-    if (lane == 0 && is_first) arrived.expect(static_cast<unsigned>(space.tiles * kSentWords * 8));
+    ByteBarrier::fence_barriers();
+    if (lane == 0 && is_first)
+      arrived.arrive_expecting(static_cast<unsigned>(space.tiles * kSentWords * 8));
   }
 
   // To the first CTA, a word per thread.
@@ -58,7 +59,7 @@ struct ClusterShared {
       to = reinterpret_cast<unsigned long long*>(table + space.tiles + tile) + lane - kRecordWords;
     if (lane >= kSentWords) return;
     if (space.log2_blocks > 0)
-      arrived.send_to_first_block(to, mine);
+      arrived.push(to, mine, 0);
     else
       *to = mine;
   }

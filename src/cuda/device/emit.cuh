@@ -15,7 +15,8 @@ __device__ __forceinline__ float power_of_two(float rounded) {
 }
 inline constexpr float kExponentMagic = kRoundingMagic + (127 + kBias);
 
-// RowExp::near without f64. kLimited: results above 1 count as 1.
+// RowExp::near without f64. The polynomial is doubled, as in Polynomial: an exponent of 100 is left
+// to add, which is one shift-and-add. kLimited: results above 1 count as 1; no logit is NaN.
 template <bool kLimited>
 struct NearExponentials {
   float c, c_low, magic, low, factor;
@@ -23,20 +24,25 @@ struct NearExponentials {
   __device__ __forceinline__ explicit NearExponentials(const RowExp& exp)
       : c(exp.temperature.c),
         c_low(exp.c_low),
-        magic(kExponentMagic - static_cast<float>(exp.n)),
+        magic(kRoundingMagic + (kBias - 1) - static_cast<float>(exp.n)),
         low(exp.low),
         factor(exp.factor) {}
 
   __device__ __forceinline__ float operator()(float z) const {
-    const float clamped = z < low ? low : z;  // NaN stays
-    const float rounded = __fmaf_rn(clamped, c, magic);
-    const float f = __fmaf_rn(clamped, c_low, __fmaf_rn(clamped, c, __fsub_rn(magic, rounded)));
-    float p = __fmaf_rn(poly(0), f, poly(1));
-#pragma unroll
-    for (int i = 2; i < 6; ++i) p = __fmaf_rn(p, f, poly(i));
-    const float result = __fmul_rn(__fmul_rn(p, power_of_two(rounded)), factor);
+    const float result = inside(kLimited ? fmaxf(z, low) : z < low ? low : z);  // NaN stays
     if (kLimited) return fminf(result, 1.0f);
-    return result == result ? result : kNan;
+    return z == z ? result : kNan;
+  }
+
+  // Of a logit that isn't below `low`, if the result isn't above 1.
+  __device__ __forceinline__ float inside(float z) const {
+    const float rounded = __fmaf_rn(z, c, magic);
+    const float f = __fmaf_rn(z, c_low, __fmaf_rn(z, c, __fsub_rn(magic, rounded)));
+    float p = __fmaf_rn(2.0f * poly(0), f, 2.0f * poly(1));
+#pragma unroll
+    for (int i = 2; i < 6; ++i) p = __fmaf_rn(p, f, 2.0f * poly(i));
+    const float weight = __int_as_float(__float_as_int(p) + (__float_as_int(rounded) << 23));
+    return __fmul_rn(weight, factor);
   }
 };
 

@@ -87,12 +87,21 @@ __device__ __noinline__ TileRecord measure_far_tile(Tile tile, TileTemperature t
   return record;
 }
 
-// Of a tile with a NaN or +∞: nothing but its largest logit that isn't NaN.
+// In place of an argmax, within a launch: the tile has a NaN, not only a +∞.
+inline constexpr std::int32_t kHasNan = -2;
+
+// Of a tile with a NaN or +∞: nothing but its largest logit that isn't NaN, and which it is.
 template <class Tile>
 __device__ __noinline__ TileRecord poisoned_record(const Tile tile) {
   float max = kNegInf;
-  for (int i = warp_lane(); i < tile.columns; i += kWarp) max = fmaxf(max, tile.value(i));
+  bool has_nan = false;
+  for (int i = warp_lane(); i < tile.columns; i += kWarp) {
+    const float z = tile.value(i);
+    max = fmaxf(max, z);
+    has_nan |= z != z;
+  }
   TileRecord record;
+  if (__any_sync(~0u, has_nan)) record.argmax = kHasNan;
   record.sum = kNan;
   record.max = warp_reduce(max, [](float a, float b) { return fmaxf(a, b); }) + 0.0f;
   return record;

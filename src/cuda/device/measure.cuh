@@ -28,6 +28,19 @@ struct TileRecords {
 // Of a record that must be made again: no tile has such a reference.
 __device__ __forceinline__ void mark(TileRecord& record) { record.n = kNan; }
 __device__ __forceinline__ bool is_marked(const TileRecord& record) { return record.n != record.n; }
+// The record of a tile that has trouble.
+template <class Kind>
+__device__ __forceinline__ TileRecord look_again(const typename Kind::Tile& tile,
+                                                 const TileTemperature& temperature,
+                                                 Trouble trouble) {
+  if (trouble == Trouble::poisoned) {
+    const TileRecord record = poisoned_record<typename Kind::Tile>(tile);
+    return record;
+  }
+  const TileRecord record =
+      measure_far_tile<typename Kind::Exp, typename Kind::Tile>(tile, temperature);
+  return record;
+}
 
 // The sums of one tile as they grow, chunk by chunk.
 template <class Kind>
@@ -46,10 +59,23 @@ class TileMeasure {
   template <class Lanes>
   __device__ __forceinline__ void add_weighed(const Lanes& lanes, int index) {
     add_lanes(sums_, lanes, 0, temperature_, index);
-    if constexpr (Kind::kRaw) add_lanes(raw_, lanes, Lanes::kSums - 1, raw_temperature(), index);
+    if constexpr (Kind::kRaw) add_lanes(raw_, lanes, 1 + Kind::kMoment, raw_temperature(), index);
   }
 
-  // Of a tile all of whose chunks have been added.
+  // What has been added, for the warp that adds the next chunk (TileRoom, lanes.cuh).
+  template <class Room>
+  __device__ __forceinline__ void put(Room& room) const {
+    sums_.put(room);
+  }
+  template <class Room>
+  __device__ __forceinline__ void get(const Room& room) {
+    sums_.get(room);
+  }
+
+  // Of a tile all of whose chunks have been added: what is known without another look at it.
+  __device__ __forceinline__ Trouble trouble() const { return sums_.trouble(); }
+  __device__ __forceinline__ TileRecord record() const { return sums_.record(); }
+  // And with one.
   __device__ __forceinline__ TileRecords records(const typename Kind::Tile& tile) const {
     TileRecords records;
     records.at_temperature = record_of(sums_, tile, temperature_);
@@ -60,7 +86,7 @@ class TileMeasure {
   // The same without a call: of a tile with NaN, +∞ or a far chunk marked records, to be mended.
   __device__ __forceinline__ TileRecords records_or_marks() const {
     TileRecords records = {sums_.record(), raw_.record()};
-    if (sums_.has_trouble() || (Kind::kRaw && raw_.has_trouble())) {
+    if (sums_.trouble() != Trouble::none || (Kind::kRaw && raw_.trouble() != Trouble::none)) {
       mark(records.at_temperature);
       mark(records.raw);
     }
@@ -99,13 +125,9 @@ class TileMeasure {
                                                          const typename Kind::Tile& tile,
                                                          const TileTemperature& temperature) {
     TileRecord record = sums.record();
-    if (sums.is_poisoned()) {
-      const TileRecord poisoned = poisoned_record<typename Kind::Tile>(tile);
-      record = poisoned;
-    } else if (sums.has_trouble()) {
-      const TileRecord far =
-          measure_far_tile<typename Kind::Exp, typename Kind::Tile>(tile, temperature);
-      record = far;
+    if (sums.trouble() != Trouble::none) {
+      const TileRecord again = look_again<Kind>(tile, temperature, sums.trouble());
+      record = again;
     }
     return record;
   }

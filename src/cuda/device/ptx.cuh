@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// All inline PTX, and what an older GPU does instead.
+// Inline PTX, and what an older GPU does instead. That of barriers is in barriers.cuh.
 #pragma once
 
+#include <cuda_fp16.h>
+
 #include <cstdint>
+
+#include "logsum/dtype.hpp"
 
 namespace logsum::cuda {
 
@@ -64,6 +68,27 @@ __device__ __forceinline__ std::uint32_t min_or_nan_bf16x2(std::uint32_t a, std:
   return r;
 #else
   return max_or_nan_bf16x2(a ^ 0x80008000u, b ^ 0x80008000u) ^ 0x80008000u;
+#endif
+}
+
+// Two numbers rounded to nearest even, the first in the low half. A NaN becomes 0x7fff.
+__device__ __forceinline__ std::uint32_t bf16x2_of(float low, float high) {
+#if __CUDA_ARCH__ >= 800
+  std::uint32_t r;
+  asm("cvt.rn.bf16x2.f32 %0,%1,%2;" : "=r"(r) : "f"(high), "f"(low));
+  return r;
+#else
+  return BFloat16(low).bits | static_cast<std::uint32_t>(BFloat16(high).bits) << 16;
+#endif
+}
+__device__ __forceinline__ std::uint32_t f16x2_of(float low, float high) {
+#if __CUDA_ARCH__ >= 800
+  std::uint32_t r;
+  asm("cvt.rn.f16x2.f32 %0,%1,%2;" : "=r"(r) : "f"(high), "f"(low));
+  return r;
+#else
+  return __half_as_ushort(__float2half_rn(low)) |
+         static_cast<std::uint32_t>(__half_as_ushort(__float2half_rn(high))) << 16;
 #endif
 }
 
@@ -146,92 +171,6 @@ __device__ __forceinline__ void cluster_wait() {
   asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
 #endif
 }
-
-// A barrier in shared memory at which threads arrive, and bytes that one of them expects.
-class SharedBarrier {
- public:
-  // By one thread; then fence_barriers, once.
-  __device__ __forceinline__ void begin(unsigned arrivals) {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(shared_address(&state_)), "r"(arrivals)
-                 : "memory");
-#endif
-  }
-  __device__ __forceinline__ static void fence_barriers() {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-#endif
-  }
-
-  __device__ __forceinline__ void arrive() {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("mbarrier.arrive.shared.b64 _, [%0];" ::"r"(shared_address(&state_)) : "memory");
-#endif
-  }
-
-  // Arrives; and so many bytes will arrive in this phase.
-  __device__ __forceinline__ void expect(unsigned bytes) {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(shared_address(&state_)),
-                 "r"(bytes)
-                 : "memory");
-#endif
-  }
-
-  // Copies `bytes`, a multiple of 16, between addresses that are. By one thread.
-  __device__ __forceinline__ void copy(void* to, const void* from, unsigned bytes) {
-    expect(bytes);
-#if __CUDA_ARCH__ >= 900
-    asm volatile(
-        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
-            "r"(shared_address(to)),
-        "l"(from), "r"(bytes), "r"(shared_address(&state_))
-        : "memory");
-#endif
-  }
-
-  // Sends 8 bytes to the shared memory of the cluster's first CTA, where they arrive at its
-  // barrier; both addresses are this CTA's. That takes one way there; stores and a cluster barrier
-  // take a fence's way there and back, then the barrier's (0.7 us of a decode step).
-  __device__ __forceinline__ void send_to_first_block(unsigned long long* to,
-                                                      unsigned long long word) {
-#if __CUDA_ARCH__ >= 900
-    asm volatile(
-        "{ .reg .b32 remote, barrier; mapa.shared::cluster.u32 remote, %0, 0;"
-        " mapa.shared::cluster.u32 barrier, %1, 0;"
-        " st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.b64"
-        " [remote], %2, [barrier]; }" ::"r"(shared_address(to)),
-        "r"(shared_address(&state_)), "l"(word)
-        : "memory");
-#endif
-  }
-
-  // Until all of this phase (0, 1, 0, …) have arrived.
-  __device__ __forceinline__ void wait(unsigned phase) {
-#if __CUDA_ARCH__ >= 900
-    asm volatile(
-        "{ .reg .pred done;\n"
-        "again: mbarrier.try_wait.parity.shared.b64 done, [%0], %1;\n"
-        "@!done bra again; }" ::"r"(shared_address(&state_)),
-        "r"(phase)
-        : "memory");
-#endif
-  }
-  // The same of what other CTAs send.
-  __device__ __forceinline__ void wait_for_cluster(unsigned phase) {
-#if __CUDA_ARCH__ >= 900
-    asm volatile(
-        "{ .reg .pred done;\n"
-        "again: mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;\n"
-        "@!done bra again; }" ::"r"(shared_address(&state_)),
-        "r"(phase)
-        : "memory");
-#endif
-  }
-
- private:
-  unsigned long long state_;
-};
 
 // A barrier of some of a CTA's warps, by number. Those that wait come by at the same place of the
 // code (synccheck insists on it); those that only bring something arrive and go on.

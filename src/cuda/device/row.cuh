@@ -192,12 +192,12 @@ __device__ __noinline__ std::int64_t count_greater(Row row, const TileRecord* re
   return warp_reduce(count, [](int a, int b) { return a + b; });
 }
 
-template <class Row>
-__device__ __noinline__ bool has_nan(Row row, const TileRecord* records) {
+// Not by looking at the row again, which an operation in place may be writing.
+__device__ __noinline__ inline bool has_nan(const TileRecord* records, int count) {
   bool found = false;
-  for (std::int64_t i = 0; i < row.tiles(); ++i) {
-    const float sum = load_record(records + i).sum;
-    if (sum != sum) row.each_value_of_tile(i, [&](int, float z) { found |= z != z; });
+  for (int i = warp_lane(); i < count; i += kWarp) {
+    const TileRecord tile = load_record(records + i);
+    found |= tile.sum != tile.sum && tile.argmax == kHasNan;
   }
   return __any_sync(~0u, found);
 }
@@ -206,10 +206,10 @@ __device__ __noinline__ bool has_nan(Row row, const TileRecord* records) {
 template <bool kMoment, class Row>
 __device__ __forceinline__ RowMeasure join_records(const Row& row, const TileRecord* records,
                                                    RowStatus& status) {
-  const RowMeasure measure =
-      join_by_warp<kMoment>(records, static_cast<int>(row.tiles()), row.columns());
+  const auto tiles = static_cast<int>(row.tiles());
+  const RowMeasure measure = join_by_warp<kMoment>(records, tiles, row.columns());
   status = status_of(measure);
-  if (measure.poisoned) status = has_nan(row, records) ? RowStatus::nan : RowStatus::pos_inf;
+  if (measure.poisoned) status = has_nan(records, tiles) ? RowStatus::nan : RowStatus::pos_inf;
   return measure;
 }
 

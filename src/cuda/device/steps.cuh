@@ -17,6 +17,8 @@ struct TensorTile {
   std::int64_t step;  // bytes between columns
   DType dtype;
 
+  __device__ __forceinline__ TensorTile(std::byte* at_, std::int64_t step_, DType dtype_)
+      : at(at_), step(step_), dtype(dtype_) {}
   __device__ __forceinline__ TensorTile(const RowsView& view, std::int64_t row, std::int64_t tile)
       : at(static_cast<std::byte*>(view.column(row, tile * kTile))),
         step(view.stride * static_cast<std::int64_t>(size_of(view.dtype))),
@@ -39,6 +41,10 @@ struct StepLayout {
       : group(!(tiles.has_vectors() && ...) ? 1
               : (tiles.is_narrow() && ...)  ? 8
                                             : 4) {}
+
+  // Of tensors of one dtype whose vectors can be accessed.
+  __device__ __forceinline__ explicit StepLayout(DType dtype)
+      : group(dtype == DType::f32 ? 4 : 8) {}
 
   __device__ __forceinline__ int column(int position) const {
     const int lane = warp_lane();
@@ -64,6 +70,13 @@ __device__ __forceinline__ std::uint32_t to_two_bytes(float x, DType dtype) {
 }
 __device__ __forceinline__ std::uint32_t pack(const float* v, DType dtype) {
   return to_two_bytes(v[0], dtype) | to_two_bytes(v[1], dtype) << 16;
+}
+
+// Two numbers, none of them NaN: the same bits, in one instruction for the two.
+template <DType kDType>
+__device__ __forceinline__ std::uint32_t pack_numbers(const float* v) {
+  if constexpr (kDType == DType::bf16) return bf16x2_of(v[0], v[1]);
+  return f16x2_of(v[0], v[1]);
 }
 
 // The step at column `first`, of which `columns` exist; the others are −∞.
@@ -140,21 +153,44 @@ __device__ __forceinline__ void store_step(const TensorTile& tile, const StepLay
   }
 }
 
+template <class F, class... Loaded>
+__device__ __forceinline__ StepValues apply(const F& f, const Loaded&... loaded) {
+  StepValues values;
+#pragma unroll
+  for (int i = 0; i < kPositions; ++i) values.v[i] = f(loaded.v[i]...);
+  return values;
+}
+
 // out = f(in…), column by column; `out` may be one of `in`.
 template <class F, class... Inputs>
 __device__ __forceinline__ void write_tile(int columns, const F& f, const TensorTile& out,
                                            const Inputs&... in) {
   const StepLayout layout(out, in...);
 #pragma unroll 1
-  for (int first = 0; first < columns; first += kLanes) {
-    const auto apply = [&](const auto&... loaded) {
-      StepValues values;
-#pragma unroll
-      for (int i = 0; i < kPositions; ++i) values.v[i] = f(loaded.v[i]...);
-      return values;
-    };
+  for (int first = 0; first < columns; first += kLanes)
     store_step(out, layout, first, columns - first,
-               apply(load_step(in, layout, first, columns - first)...));
+               apply(f, load_step(in, layout, first, columns - first)...));
+}
+
+// The same of a whole chunk, of one dtype and with vectors everywhere, whose results are
+// numbers: nothing is left to be decided in the loop.
+template <DType kDType, class F, class... Inputs>
+__device__ __forceinline__ void write_chunk(const F& f, std::byte* out, const Inputs*... in) {
+  constexpr int kBytes = size_of(kDType);
+  const StepLayout layout(kDType);
+#pragma unroll 2
+  for (int first = 0; first < kChunk; first += kLanes) {
+    const StepValues values =
+        apply(f, load_step(TensorTile(const_cast<std::byte*>(in), kBytes, kDType), layout, first,
+                           kLanes)...);
+    std::byte* const to = out + (first + layout.column(0)) * kBytes;
+    if constexpr (kDType == DType::f32) {
+      store_step(TensorTile(out, kBytes, kDType), layout, first, kLanes, values);
+    } else {
+      const float* const v = values.v;
+      *reinterpret_cast<uint4*>(to) = {pack_numbers<kDType>(v), pack_numbers<kDType>(v + 2),
+                                       pack_numbers<kDType>(v + 4), pack_numbers<kDType>(v + 6)};
+    }
   }
 }
 

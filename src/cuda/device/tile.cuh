@@ -98,17 +98,45 @@ __device__ __forceinline__ void weigh_as(const Chunk<kDType>& chunk, const NearR
   }
 }
 
+// Returns what no logit of the chunk is below.
 template <class Exp, bool kMoment, DType kDType, class Sink>
-__device__ __forceinline__ void weigh(const Chunk<kDType>& chunk, const ChunkExtremes& extremes,
-                                      const NearReference& near, int columns, const Sink& sink) {
+__device__ __forceinline__ float weigh(const Chunk<kDType>& chunk, const ChunkExtremes& extremes,
+                                       const NearReference& near, int columns, const Sink& sink) {
   // None is clamped: no column is missing either, those are −∞.
-  if (Chunk<kDType>::kFindsSmallest && __all_sync(~0u, extremes.smallest >= near.low))
+  if (Chunk<kDType>::kFindsSmallest && __all_sync(~0u, extremes.smallest >= near.low)) {
     weigh_as<Exp, kMoment, false, false>(chunk, near, columns, sink);
-  else if (columns >= kChunk)
+    return near.low;
+  }
+  if (columns >= kChunk)
     weigh_as<Exp, kMoment, true, false>(chunk, near, columns, sink);
   else
     weigh_as<Exp, kMoment, true, true>(chunk, near, columns, sink);
+  return kNegInf;
 }
+
+// A thread's lanes, as they lie in shared memory.
+using RoomForLanes = float4[kPositions / 4][kWarp];
+
+__device__ __forceinline__ void put_lanes(RoomForLanes& room, const float (&values)[kPositions]) {
+#pragma unroll
+  for (int i = 0; i < kPositions / 4; ++i)
+    room[i][warp_lane()] =
+        make_float4(values[4 * i], values[4 * i + 1], values[4 * i + 2], values[4 * i + 3]);
+}
+
+__device__ __forceinline__ void get_lanes(const RoomForLanes& room, float (&values)[kPositions]) {
+#pragma unroll
+  for (int i = 0; i < kPositions / 4; ++i) {
+    const float4 v = room[i][warp_lane()];
+    values[4 * i] = v.x;
+    values[4 * i + 1] = v.y;
+    values[4 * i + 2] = v.z;
+    values[4 * i + 3] = v.w;
+  }
+}
+
+// Why a tile's sums aren't its record: a chunk beyond the reach of f32, a NaN or +∞.
+enum class Trouble : int { none, far, poisoned };
 
 // The lanes of a tile in progress, at one temperature.
 template <DType kDType, class Exp, bool kMoment>
@@ -128,15 +156,17 @@ class TileSums {
 
   // Before the lanes of the tile's chunk `index` are joined. Of one that isn't near, they are 0.
   __device__ __forceinline__ Join begin(const ChunkReference& chunk, float max, int index) {
-    is_poisoned_ |= !(max < -kNegInf);
-    is_far_ |= !chunk.is_near & (max > kNegInf);
-    const bool is_higher = chunk.is_near & (max > max_);
-    max_ = is_higher ? max : max_;
-    max_chunk_ = is_higher ? index : max_chunk_;
+    const bool is_poisoned = !(max < -kNegInf), is_far = !chunk.is_near & (max > kNegInf);
+    if (is_far & (state_.trouble == Trouble::none)) state_.trouble = Trouble::far;
+    if (is_poisoned) state_.trouble = Trouble::poisoned;
+    const bool is_higher = chunk.is_near & (max > state_.max);
+    state_.max = is_higher ? max : state_.max;
+    state_.max_chunk = is_higher ? index : state_.max_chunk;
     const int reference = chunk.is_near ? __float_as_int(chunk.rounded) : kNone;
-    const int before = reference_;
-    reference_ = ::max(reference, before);
-    const int up = before == kNone ? 0 : reference_ - before, below = reference_ - reference;
+    const int before = state_.reference;
+    state_.reference = ::max(reference, before);
+    const int up = before == kNone ? 0 : state_.reference - before;
+    const int below = state_.reference - reference;
     return {drop(up), distance(up, before), drop(below), distance(below, reference)};
   }
 
@@ -164,9 +194,8 @@ class TileSums {
                         [&](int i, float s, float e) { add_lane(join, i, s, e); });
   }
 
-  // The tile has a NaN or +∞, or a chunk beyond the reach of f32: it must be measured another way.
-  __device__ bool has_trouble() const { return is_poisoned_ | is_far_; }
-  __device__ bool is_poisoned() const { return is_poisoned_; }
+  // The tile must be measured another way.
+  __device__ Trouble trouble() const { return state_.trouble; }
 
   __device__ __forceinline__ TileRecord record() const {
     float sum = fold_neighbours<kDType>(sums_), moment = 0.0f;
@@ -179,10 +208,33 @@ class TileSums {
     TileRecord record;  // of an empty tile, unless
     record.sum = sum * Exp::kUnit;
     record.moment = moment * Exp::kUnit;
-    record.max = max_ + 0.0f;
-    record.argmax = max_chunk_;
-    if (reference_ != kNone) record.n = __fsub_rn(__int_as_float(reference_), kRoundingMagic);
+    record.max = state_.max + 0.0f;
+    record.argmax = state_.max_chunk;
+    if (state_.reference != kNone)
+      record.n = __fsub_rn(__int_as_float(state_.reference), kRoundingMagic);
     return record;
+  }
+
+  // What isn't a thread's own: the same in all of the warp.
+  struct alignas(16) State {
+    float max = kNegInf;
+    int max_chunk = -1;
+    int reference = kNone;
+    Trouble trouble = Trouble::none;
+  };
+
+  // For the warp that adds the tile's next chunk.
+  template <class Room>
+  __device__ __forceinline__ void put(Room& room) const {
+    put_lanes(room.lanes[0], sums_);
+    if constexpr (kMoment) put_lanes(room.lanes[1], moments_);
+    if (warp_lane() == 0) room.state = state_;
+  }
+  template <class Room>
+  __device__ __forceinline__ void get(const Room& room) {
+    get_lanes(room.lanes[0], sums_);
+    if constexpr (kMoment) get_lanes(room.lanes[1], moments_);
+    state_ = room.state;
   }
 
  private:
@@ -191,14 +243,11 @@ class TileSums {
   // Of a reference that is `d` lower than the tile's.
   __device__ __forceinline__ float distance(int d, int reference) const {
     if (d == 0 || d > kDrop) return 0.0f;
-    return __fsub_rn(__int_as_float(reference_), __int_as_float(reference));
+    return __fsub_rn(__int_as_float(state_.reference), __int_as_float(reference));
   }
 
   float sums_[kPositions], moments_[kPositions];
-  float max_ = kNegInf;
-  int max_chunk_ = -1;
-  int reference_ = kNone;
-  bool is_poisoned_ = false, is_far_ = false;
+  State state_;
 };
 
 }  // namespace logsum::cuda

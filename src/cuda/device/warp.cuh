@@ -2,6 +2,8 @@
 // What a warp does together.
 #pragma once
 
+#include <cstddef>
+
 #include "cuda/device/ptx.cuh"
 
 namespace logsum::cuda {

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tiles of logits measured in a ring, by two or four warps: each weighs its chunks in registers;
+// the tile's sums go from warp to warp, which add theirs; the last makes the record. So a group of
+// warps needs one tile's lanes of shared memory, not four: every KB is the ring's.
+#pragma once
+
+#include "cuda/device/lanes.cuh"
+#include "cuda/device/tile_of_row.cuh"
+#include "cuda/device/visit_rings.cuh"
+
+namespace logsum::cuda {
+
+// What measuring a row asks of its parameters.
+struct LogitsGiven {
+  float temperature;
+
+  template <class Call>
+  __device__ __forceinline__ LogitsGiven(const Call& call, std::int64_t row)
+      : temperature(call.temperature(row)) {}
+};
+struct LogitsAhead {
+  Temperature temperature;
+  TileTemperature of_tiles;
+
+  template <class Call>
+  __device__ __forceinline__ LogitsAhead(const Call& call, const TileTemperature& scalar,
+                                         const LogitsGiven& given)
+      : temperature(given.temperature),
+        of_tiles(call.temperature.tensor ? TileTemperature(given.temperature) : scalar) {}
+};
+
+// What bounds a chunk: the lowest logit is at least, the highest is.
+struct alignas(8) LogitsNote {
+  float lowest, highest;
+};
+
+// Op: with Kind, and an Ahead that has LogitsAhead's of_tiles.
+template <class Op>
+class MeasureLogits {
+ public:
+  using Kind = typename Op::Kind;
+  static constexpr bool kAwaitsAll = false, kLooksAgain = true;
+
+  // Barrier i: warp i has passed the sums on.
+  __device__ static constexpr int links(int) { return 1; }
+
+  __device__ __forceinline__ void begin_row(const typename Op::Ahead& ahead) {
+    temperature_ = ahead.of_tiles;
+  }
+
+  template <class Push>
+  __device__ __forceinline__ LogitsNote run(const RingTile<Op>& tile, const Push& push) {
+    const int quarter = tile.quarter, left = tile.left(quarter);
+    LogitsNote note = {-kNegInf, kNegInf};
+    HeldLanes<Kind> lanes = {};
+    lanes.max = kNegInf;  // as of a chunk that doesn't exist
+    if (left > 0) {
+      Chunk<Kind::kDType> chunk;
+      chunk.take(tile.kept(), left);
+      note.lowest = weigh_chunk<Kind>(lanes, chunk, left, temperature_);
+      note.highest = lanes.max;
+    }
+    auto& room = tile.room();
+    TileMeasure<Kind> measure(temperature_);
+    if (quarter > 0) {
+      tile.link(quarter - 1).wait(phase_);
+      measure.get(room);
+    } else {
+      tile.link(kLast).wait(phase_ ^ 1);  // the last warp has what was there
+    }
+    measure.add_weighed(lanes, quarter);
+    if (quarter < kLast) measure.put(room);
+    tile.link(quarter).arrive();
+    phase_ ^= 1;
+    if (quarter < kLast) return note;
+    if (measure.trouble() == Trouble::none)
+      push(measure.record());
+    else
+      tile.ask(static_cast<int>(measure.trouble()));
+    return note;
+  }
+
+ private:
+  static constexpr int kLast = kTileChunks - 1;
+
+  TileTemperature temperature_;
+  unsigned phase_ = 0;  // of the links
+};
+
+// From the row itself, which isn't emitted before the record is there.
+template <class Kind>
+__device__ __forceinline__ TileRecord look_again(const RowsView& logits, std::int64_t row, int tile,
+                                                 int why, const LogitsAhead& ahead) {
+  const TileRecord record =
+      look_again<Kind>(stored_tile<Kind>(logits, row, static_cast<unsigned>(tile)), ahead.of_tiles,
+                       static_cast<Trouble>(why));
+  return record;
+}
+
+}  // namespace logsum::cuda

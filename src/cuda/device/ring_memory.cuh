@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+// The shared memory of a CTA of the ring visit, and where its warps are in it.
+//
+// The CTA's part of a row is a slice of whole tiles; its tiles of all its rows follow each other
+// through a ring of slots. A slot holds one to four chunks (1024 columns) of each input, 8 KB in
+// all: one warp can't ask for less at a time and keep up with the memory. It is
+//   full     from the end of the copies into it,
+//   emptied  from the end of its emission.
+// A row's records come from all CTAs of the cluster to a table in each of them. They have
+//   arrived  once all are there; the table is
+//   freed    once all CTAs have joined theirs: records of another row may come; what emission needs
+//            to know is
+//   published in the row's RingRow. That has
+//   begun    when the row's first slot is empty. It needs no protection: by then the ring has let
+//   go
+//            of the row that lies known_rows before.
+#pragma once
+
+#include <type_traits>
+
+#include "core/host_device.hpp"
+#include "core/measure.hpp"
+#include "cuda/device/barriers.cuh"
+#include "cuda/device/warp.cuh"
+#include "cuda/visit_space.hpp"
+
+namespace logsum::cuda {
+
+// Groups of four warps, each of which takes a tile. Three more warps; registers: 80 each, 96 for
+// f32, whose chunk fills twice as many.
+template <DType kDType>
+inline constexpr int kRingGroups = kDType == DType::f32 ? 4 : 5;
+template <DType kDType>
+inline constexpr int kRingThreads = (kRingGroups<kDType> * kTileChunks + 3) * kWarp;
+
+inline constexpr int kMostSlotBytes = 8192;
+
+struct RingSlot {
+  ByteBarrier full, emptied;
+};
+
+// A place that comes round, and how often it has: the phase of its barriers.
+struct RingIndex {
+  int at = 0;
+  unsigned phase = 0;
+
+  // By fewer steps than there are places.
+  __device__ __forceinline__ RingIndex ahead(int steps, int size) const {
+    const int next = at + steps;
+    return next < size ? RingIndex{next, phase} : RingIndex{next - size, phase ^ 1};
+  }
+  __device__ __forceinline__ RingIndex behind(int steps, int size) const {
+    const int next = at - steps;
+    return next >= 0 ? RingIndex{next, phase} : RingIndex{next + size, phase ^ 1};
+  }
+};
+
+// What the warps of a group share while they measure a tile, and the barriers between them: a
+// phase each per tile.
+template <class Room>
+struct alignas(16) RingRoom {
+  ByteBarrier links[kTileChunks];
+  Room room;
+};
+
+// A row of the cluster's that is in the ring, or was.
+template <class Op>
+struct alignas(16) RingRow {
+  ByteBarrier begun, arrived, freed, published;
+  std::byte* out;            // its output
+  typename Op::Ahead ahead;  // both before its first chunk is asked for
+  typename Op::Row known;
+};
+
+// What one warp of a group asks the helper: to look at a tile again. One at a time.
+struct alignas(16) RingRequest {
+  ByteBarrier asked, answered;
+  unsigned lock;
+  unsigned phase;
+  int why;  // the operation's; kNoMore: the group will ask for nothing any more
+  int row, tile;
+  RingIndex known;
+
+  static constexpr int kNoMore = -1;
+};
+
+template <class Op>
+struct RingMemory {
+  using Record = typename Op::Record;
+  using Row = RingRow<Op>;
+  using GroupRoom = RingRoom<typename Op::Room>;
+  using Note = typename Op::Note;
+
+  static constexpr int kGroups = kRingGroups<Op::kDType>;
+  static constexpr int kThreads = kRingThreads<Op::kDType>;
+  static constexpr int kChunkBytes = kChunk * static_cast<int>(size_of(Op::kDType));
+  static constexpr int kSlotChunks = kMostSlotBytes / (Op::kInputs * kChunkBytes);
+  static_assert(kSlotChunks >= 1 && kTileChunks % kSlotChunks == 0);
+  static constexpr int kTileSlots = kTileChunks / kSlotChunks;
+  static constexpr int kNotes = std::is_empty_v<Note> ? 0 : kSlotChunks;  // of a slot
+  static_assert(std::is_empty_v<Note> || sizeof(Note) % 8 == 0);
+  static constexpr int kInputBytes = kSlotChunks * kChunkBytes;
+  static constexpr int kSlotBytes = Op::kInputs * kInputBytes;
+  static constexpr int kWords = sizeof(Record) / sizeof(unsigned long long);
+  static constexpr int kLine = 128;  // which chunks begin at
+  static_assert(sizeof(GroupRoom) % 16 == 0 && sizeof(RingSlot) == 16);
+
+  static constexpr RingCost kCost = {
+      kGroups * int(sizeof(GroupRoom)) + int(sizeof(RingRequest)) + kLine,
+      kSlotBytes + int(sizeof(RingSlot)) + kNotes* int(sizeof(Note)),
+      int(sizeof(Row)),
+      int(sizeof(Record)),
+      kTileSlots,
+      Op::kAhead};
+
+  GroupRoom* rooms;  // of each group of warps
+  RingRequest* request;
+  RingSlot* slots;
+  Row* rows;
+  unsigned long long* tables;
+  Note* notes;
+  std::byte* chunks;
+
+  __device__ __forceinline__ RingMemory(std::byte* memory, const RingSpace& space) {
+    rooms = reinterpret_cast<GroupRoom*>(memory);
+    request = reinterpret_cast<RingRequest*>(rooms + kGroups);
+    slots = reinterpret_cast<RingSlot*>(request + 1);
+    rows = reinterpret_cast<Row*>(slots + space.slots);
+    tables = reinterpret_cast<unsigned long long*>(rows + space.known_rows);
+    notes = reinterpret_cast<Note*>(tables + space.known_rows * space.tiles * kWords);
+    const auto used =
+        static_cast<int>(reinterpret_cast<std::byte*>(notes + space.slots * kNotes) - memory);
+    chunks = memory + (used + kLine - 1) / kLine * kLine;
+  }
+
+  // By all threads, before the barrier that all of the cluster's meet.
+  __device__ __forceinline__ void begin(const RingSpace& space) const {
+    if (threadIdx.x < kGroups * kTileChunks)
+      rooms[threadIdx.x / kTileChunks].links[threadIdx.x % kTileChunks].begin(
+          kWarp * Op::Measure::links(static_cast<int>(threadIdx.x % kTileChunks)));
+    if (threadIdx.x == 0) {
+      request->asked.begin(kWarp);
+      request->answered.begin(kWarp);
+      request->lock = request->phase = 0;
+    }
+#pragma unroll 1
+    for (int i = static_cast<int>(threadIdx.x); i < space.slots; i += kThreads) {
+      slots[i].full.begin(kWarp);
+      slots[i].emptied.begin(kSlotChunks * kWarp);
+    }
+#pragma unroll 1
+    for (int i = static_cast<int>(threadIdx.x); i < space.known_rows; i += kThreads) {
+      rows[i].begun.begin(kWarp);
+      rows[i].arrived.begin(space.blocks > 1 ? 1 : space.tiles * kWords);
+      rows[i].freed.begin(space.blocks);
+      rows[i].published.begin(kWarp);
+      expect_records(i, space);
+    }
+    ByteBarrier::fence_barriers();
+  }
+
+  // By one thread: the records of the next row that has table i.
+  __device__ __forceinline__ void expect_records(int i, const RingSpace& space) const {
+    if (space.blocks > 1) rows[i].arrived.arrive_expecting(space.tiles * sizeof(Record));
+  }
+
+  __device__ __forceinline__ Record* table(int i, const RingSpace& space) const {
+    return reinterpret_cast<Record*>(tables + i * space.tiles * kWords);
+  }
+  // Of a tile's `chunk`, which lies in `slot`, the first input's.
+  __device__ __forceinline__ std::byte* chunk(int slot, int chunk) const {
+    return chunks + slot * kSlotBytes + chunk % kSlotChunks * kChunkBytes;
+  }
+  // What a warp has noted of a tile's `chunk`, for itself.
+  __device__ __forceinline__ Note& note(int slot, int chunk) const {
+    return notes[slot * kNotes + chunk % kSlotChunks];
+  }
+  // A warp asks, all of it.
+  __device__ __forceinline__ bool has_slot(const RingIndex& i) const {
+    return __all_sync(~0u, slots[i.at].full.has_ended(i.phase));
+  }
+  // Of its turn before this.
+  __device__ __forceinline__ bool is_emptied(const RingIndex& i) const {
+    return __all_sync(~0u, slots[i.at].emptied.has_ended(i.phase ^ 1));
+  }
+  __device__ __forceinline__ bool has_row(const RingIndex& i) const {
+    return __all_sync(~0u, rows[i.at].published.has_ended(i.phase));
+  }
+};
+
+// What a CTA has of the rows.
+struct RingPlace {
+  std::int64_t first_row;
+  int clusters;
+  int rows;        // of the cluster
+  int block;       // in the cluster
+  int begin, end;  // its tiles of a row
+
+  __device__ __forceinline__ explicit RingPlace(const RingSpace& space)
+      : first_row(blockIdx.x / space.blocks),
+        clusters(static_cast<int>(gridDim.x / space.blocks)),
+        block(static_cast<int>(blockIdx.x % space.blocks)) {
+    rows = static_cast<int>((space.rows - first_row + clusters - 1) / clusters);
+    begin = space.tiles * block / space.blocks;
+    end = space.tiles * (block + 1) / space.blocks;
+  }
+  __device__ __forceinline__ std::int64_t row(int i) const {
+    return first_row + std::int64_t{i} * clusters;
+  }
+};
+
+// A warp's chunk of a tile, in the order in which tiles pass.
+struct RingCursor {
+  int row = 0;             // of the cluster's
+  int tile;                // of the row
+  bool is_new_row = true;  // since the last
+  RingIndex slot;          // of the chunk
+  RingIndex known;         // of the row
+
+  // From the first tile.
+  template <class Memory>
+  __device__ __forceinline__ RingCursor(const Memory& memory, const RingPlace& place,
+                                        const RingSpace& space, int group, int quarter)
+      : tile(place.begin) {
+    skip(memory, place, space, group);
+    is_new_row = true;
+    slot = slot.ahead(quarter / Memory::kSlotChunks, space.slots);
+  }
+  template <class Memory>
+  __device__ __forceinline__ void skip(const Memory&, const RingPlace& place,
+                                       const RingSpace& space, int tiles) {
+    tile += tiles;
+    is_new_row = false;
+#pragma unroll 1
+    while (tile >= place.end) {
+      tile -= place.end - place.begin;
+      ++row;
+      known = known.ahead(1, space.known_rows);
+      is_new_row = true;
+    }
+    slot = slot.ahead(tiles * Memory::kTileSlots, space.slots);
+  }
+};
+
+}  // namespace logsum::cuda

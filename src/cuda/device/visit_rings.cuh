@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+// The row visit of operations that write rows: inputs are read once. Persistent clusters of CTAs; a
+// row per cluster, each CTA has a slice of it, which stays in a ring in shared memory between being
+// measured and being emitted. Rows flow through: while one is emitted the next is measured and the
+// one after it arrives. No barrier of all warps stands in the loop.
+//
+//   consumers  groups of four warps, a tile each; whatever comes first, a tile to be measured or
+//              one whose row is known. They call nothing: what is live across a call finds no
+//              register
+//   producer   one warp: asks for chunks as slots become empty
+//   joiner     one warp: joins the records of a row, publishes what emission needs to know
+//   helper     one warp: looks at tiles again, where that is rare
+//
+// An Op (RingSoftmax in softmax.cu is one) has
+//
+//   Call, kDType, kInputs
+//   input(call, i), output(call)   RowsView, of kDType, that suits_rings (launch_rings.cuh)
+//   Given    (call, row): what must be fetched of a row, one row early
+//   Ahead    (call, scalar, Given): what of a row is known before it is measured
+//   Record   what is known of a measured tile: 8-byte words
+//   Room     16-byte words of shared memory for a group of warps that measures
+//   Note     what a warp keeps of its chunk of a tile until it emits it; may be empty
+//   Row      what is known of a row once it is measured
+//   Measure  of a warp:
+//     begin_row(Ahead)
+//     run(tile, push)   Note; one warp of the group calls push(record), or tile.ask(why)
+//     links(i)          how many of the group's warps arrive at barrier i of its four, per tile
+//     kAwaitsAll        looks at all of a tile's chunks: waits for the first, not the warp's own
+//     kLooksAgain       may ask
+//   look_again(call, row, tile, why, Ahead)                Record, by the helper
+//   join(call, row, Ahead, records)                        Row, by one warp
+//   write_results(call, row, Row)                          by one warp of the cluster
+//   emit(Row, Note, chunk)                                 by one warp
+#pragma once
+
+#include "cuda/device/ring_chunk.cuh"
+#include "cuda/device/ring_producer.cuh"
+
+namespace logsum::cuda {
+
+// A tile of the ring, to one of the warps that measure it.
+template <class Op>
+struct RingTile {
+  using Memory = RingMemory<Op>;
+
+  const Memory& memory;
+  const RingSpace& space;
+  const RingCursor& at;
+  int group, quarter;
+
+  __device__ __forceinline__ typename Op::Room& room() const { return memory.rooms[group].room; }
+  __device__ __forceinline__ ByteBarrier& link(int i) const { return memory.rooms[group].links[i]; }
+  // Columns of the row from its chunk on.
+  __device__ __forceinline__ int left(int chunk) const {
+    return min(space.columns - at.tile * kTile - chunk * kChunk, kChunk);
+  }
+  // The warp's own chunk.
+  __device__ __forceinline__ const std::byte* kept() const {
+    return memory.chunk(at.slot.at, quarter);
+  }
+  // Any chunk: waits for it.
+  __device__ __forceinline__ const std::byte* arrived(int chunk) const {
+    const RingIndex i = at.slot.behind(quarter / Memory::kSlotChunks, space.slots)
+                            .ahead(chunk / Memory::kSlotChunks, space.slots);
+    memory.slots[i.at].full.wait(i.phase);
+    return memory.chunk(i.at, chunk);
+  }
+  // The helper for the tile's record. Rare.
+  __device__ __forceinline__ void ask(int why) const {
+    RingRequest& request = *memory.request;
+    if (warp_lane() == 0) {
+      while (atomicCAS(&request.lock, 0, 1) != 0) __nanosleep(100);
+      __threadfence_block();
+      request.why = why;
+      request.row = at.row;
+      request.tile = at.tile;
+      request.known = at.known;
+    }
+    __syncwarp();
+    const unsigned phase = *const_cast<volatile unsigned*>(&request.phase);
+    request.asked.arrive();
+    request.answered.wait(phase);
+    if (warp_lane() == 0) {
+      request.phase = phase ^ 1;
+      __threadfence_block();
+      atomicExch(&request.lock, 0);
+    }
+  }
+};
+
+template <class Op>
+__device__ __forceinline__ void join_rows(const typename Op::Call& call, const RingSpace& space,
+                                          const RingPlace& place, const RingMemory<Op>& memory) {
+  const int lane = warp_lane();
+  RingIndex known;
+#pragma unroll 1
+  for (int i = 0; i < place.rows; ++i) {
+    auto& shared = memory.rows[known.at];
+    shared.begun.wait(known.phase);
+    shared.arrived.wait_for_cluster(known.phase);
+    const typename Op::Row row =
+        Op::join(call, place.row(i), shared.ahead, memory.table(known.at, space));
+    if (lane == 0) shared.known = row;
+    __syncwarp();
+    shared.published.arrive();
+    if (lane == 0) memory.expect_records(known.at, space);
+    __syncwarp();
+    if (lane < space.blocks) {
+      if (space.blocks > 1)
+        shared.freed.arrive_in(lane);
+      else
+        shared.freed.arrive();
+    }
+    if (place.block == 0) Op::write_results(call, place.row(i), row);
+    known = known.ahead(1, space.known_rows);
+  }
+}
+
+// A tile's record, by one warp, to all CTAs of the cluster.
+template <class Op>
+__device__ __forceinline__ void push_record(const typename Op::Record& record,
+                                            const RingSpace& space, const RingIndex& known,
+                                            int tile, const RingMemory<Op>& memory) {
+  constexpr int kWords = RingMemory<Op>::kWords;
+  struct Words {
+    unsigned long long word[kWords];
+  };
+  const auto words = std::bit_cast<Words>(record);
+  const int index = warp_lane() % kWords, block = warp_lane() / kWords;
+  unsigned long long word = words.word[0];
+#pragma unroll
+  for (int i = 1; i < kWords; ++i)
+    if (index == i) word = words.word[i];
+  unsigned long long* const to = memory.tables + (known.at * space.tiles + tile) * kWords + index;
+  auto& shared = memory.rows[known.at];
+  shared.freed.wait_for_cluster(known.phase ^ 1);
+  if (block < space.blocks) {
+    if (space.blocks > 1) {
+      shared.arrived.push(to, word, block);
+    } else {
+      *to = word;
+      shared.arrived.arrive();
+    }
+  }
+  __syncwarp();
+}
+
+// Looks at tiles again until no group will ask for it.
+template <class Op>
+__device__ __forceinline__ void help(const typename Op::Call& call, const RingSpace& space,
+                                     const RingPlace& place, const RingMemory<Op>& memory) {
+  RingRequest& request = *memory.request;
+  unsigned phase = 0;
+#pragma unroll 1
+  for (int asking = RingMemory<Op>::kGroups; asking > 0; phase ^= 1) {
+    request.asked.wait(phase);
+    const RingIndex known = request.known;
+    const int tile = request.tile, why = request.why;
+    const std::int64_t row = place.row(request.row);
+    request.answered.arrive();
+    if (why == RingRequest::kNoMore)
+      --asking;
+    else
+      push_record<Op>(Op::look_again(call, row, tile, why, memory.rows[known.at].ahead), space,
+                      known, tile, memory);
+  }
+}
+
+template <class Op>
+__device__ __forceinline__ void consume(const RingSpace& space, const RingPlace& place,
+                                        const RingMemory<Op>& memory, int warp) {
+  constexpr int kBytes = size_of(Op::kDType);
+  using Memory = RingMemory<Op>;
+  const int group = warp / kTileChunks, quarter = warp % kTileChunks;
+  RingCursor measured(memory, place, space, group, quarter), emitted = measured;
+  // From what it waits for to the warp's own slot.
+  const int awaited = Op::Measure::kAwaitsAll ? quarter / Memory::kSlotChunks : 0;
+  // Tiles that are measured, not emitted. Up to so many, a slot's turn before this has come when
+  // the last tile that was emitted had been measured; with more its barrier might be two phases
+  // behind.
+  int ahead = 0;
+  const int sure = space.slots / (Memory::kGroups * Memory::kTileSlots);
+  typename Op::Measure measure;
+#pragma unroll 1
+  while (emitted.row < place.rows) {
+    bool is_idle = true;
+    const bool may_measure = measured.row < place.rows;
+    const RingIndex next = measured.slot.behind(awaited, space.slots);
+    if (may_measure && (ahead < sure || memory.is_emptied(next)) && memory.has_slot(next)) {
+      if (measured.is_new_row) {
+        auto& row = memory.rows[measured.known.at];
+        row.begun.wait(measured.known.phase);
+        measure.begin_row(row.ahead);
+      }
+      const typename Op::Note note =
+          measure.run(RingTile<Op>{memory, space, measured, group, quarter},
+                      [&](const typename Op::Record& record) {
+                        push_record<Op>(record, space, measured.known, measured.tile, memory);
+                      });
+      if (Memory::kNotes > 0) {
+        if (warp_lane() == 0) memory.note(measured.slot.at, quarter) = note;
+        __syncwarp();
+      }
+      measured.skip(memory, place, space, Memory::kGroups);
+      ++ahead;
+      is_idle = false;
+    }
+    if (ahead > 0 && memory.has_row(emitted.known)) {
+      const auto& row = memory.rows[emitted.known.at];
+      const int first = emitted.tile * kTile + quarter * kChunk;
+      const int columns = min(space.columns - first, kChunk);
+      std::byte* const out = row.out + std::int64_t{first} * kBytes;
+      __builtin_assume(__isGlobal(out));
+      if (columns > 0)
+        Op::emit(row.known, memory.note(emitted.slot.at, quarter),
+                 RingChunk<Op>{memory.chunk(emitted.slot.at, quarter), out, columns});
+      memory.slots[emitted.slot.at].emptied.arrive();
+      emitted.skip(memory, place, space, Memory::kGroups);
+      --ahead;
+      is_idle = false;
+    }
+    if (!is_idle) continue;
+    if (ahead == 0 && ahead < sure)
+      memory.slots[next.at].full.wait_briefly(next.phase);
+    else if (!may_measure)
+      memory.rows[emitted.known.at].published.wait_briefly(emitted.known.phase);
+    else
+      __nanosleep(32);
+  }
+  if (Op::Measure::kLooksAgain && quarter == kTileChunks - 1)
+    RingTile<Op>{memory, space, measured, group, quarter}.ask(RingRequest::kNoMore);
+}
+
+template <class Op>
+__device__ __forceinline__ void visit_rings(const typename Op::Call& call,
+                                            const TileTemperature& scalar, const RingSpace& space) {
+  constexpr int kConsumers = RingMemory<Op>::kGroups * kTileChunks;
+  extern __shared__ __align__(128) std::byte dynamic[];
+  const RingPlace place(space);
+  const RingMemory<Op> memory(dynamic, space);
+  memory.begin(space);
+  __syncthreads();
+  cluster_arrive();
+  cluster_wait();
+  const int warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x / kWarp), 0);
+  if (warp < kConsumers) {
+    consume<Op>(space, place, memory, warp);
+  } else if (warp == kConsumers) {
+    join_rows<Op>(call, space, place, memory);
+  } else if (warp == kConsumers + 1) {
+    produce<Op>(call, scalar, space, place, memory);
+  } else {
+    if constexpr (Op::Measure::kLooksAgain) help<Op>(call, space, place, memory);
+  }
+  __syncwarp();
+  // Others may still push records here.
+  cluster_arrive();
+  cluster_wait();
+}
+
+}  // namespace logsum::cuda

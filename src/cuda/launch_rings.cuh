@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// Launches of the ring visit, where tensors, rows and the GPU suit it.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <initializer_list>
+
+#include "cuda/device/visit_rings.cuh"
+#include "cuda/error.hpp"
+#include "cuda/kernel_of_devices.hpp"
+#include "cuda/schedule.hpp"
+#include "logsum/context.hpp"
+
+namespace logsum::cuda {
+
+template <class Op>
+__global__ __launch_bounds__(kRingThreads<Op::kDType>,
+                             1) void rings_kernel(const __grid_constant__ typename Op::Call call,
+                                                  const __grid_constant__ TileTemperature scalar,
+                                                  const __grid_constant__ RingSpace space) {
+  if constexpr (kHasBulkCopies) visit_rings<Op>(call, scalar, space);
+}
+
+// Bulk copies want rows that begin at multiples of 16 bytes; of one dtype the kernels are compiled.
+inline bool suits_rings(std::initializer_list<const RowsView*> views) {
+  for (const RowsView* view : views)
+    if (view->dtype != (*views.begin())->dtype || view->stride != 1 ||
+        reinterpret_cast<std::uintptr_t>(view->data) % 16 != 0 || !view->index.is_aligned(16))
+      return false;
+  return true;
+}
+
+// Launches if rings suit the call and the context wants them: `launched`. An error where they are
+// forced and don't.
+template <class Op>
+Status launch_rings(const typename Op::Call& call, float temperature,
+                    std::initializer_list<const RowsView*> views, const Context& context,
+                    bool& launched) {
+  launched = false;
+  if (context.schedule != Schedule::automatic && context.schedule != Schedule::rings) return {};
+  DeviceLimits limits;
+  LOGSUM_RETURN_IF_ERROR(limits_of_device(limits));
+  const RowsView& rows = Op::input(call, 0);
+  constexpr RingCost kCost = RingMemory<Op>::kCost;
+  RingSpace space;
+  bool is_best = false;
+  if (!suits_rings(views) ||
+      !ring_schedule(limits, rows.rows, rows.columns, kCost, space, is_best)) {
+    if (context.schedule == Schedule::automatic) return {};
+    return Status::error(StatusCode::unsupported,
+                         "schedule: rings want compute capability 9.0, tensors of one dtype whose "
+                         "rows are contiguous, begin at multiples of 16 bytes and fit in 8 SMs");
+  }
+  if (!is_best && context.schedule == Schedule::automatic) return {};
+  const auto kernel = &rings_kernel<Op>;
+  const int bytes = kCost.bytes(space);
+  static KernelOfDevices of_devices;
+  LOGSUM_RETURN_IF_ERROR(of_devices.prepare(kernel, false));
+  cudaLaunchAttribute attribute = {};
+  attribute.id = cudaLaunchAttributeClusterDimension;
+  attribute.val.clusterDim = {static_cast<unsigned>(space.blocks), 1, 1};
+  cudaLaunchConfig_t config = {};
+  config.blockDim = kRingThreads<Op::kDType>;
+  config.dynamicSmemBytes = static_cast<std::size_t>(bytes);
+  config.stream = static_cast<cudaStream_t>(context.stream);
+  config.attrs = &attribute;
+  config.numAttrs = 1;
+  const int clusters = space.blocks > 1
+                           ? limits.clusters[std::countr_zero(static_cast<unsigned>(space.blocks))]
+                           : limits.processors;
+  config.gridDim = static_cast<unsigned>(std::min<std::int64_t>(std::max(clusters, 1), rows.rows) *
+                                         space.blocks);
+  LOGSUM_RETURN_IF_CUDA_ERROR(
+      cudaLaunchKernelEx(&config, kernel, call, TileTemperature(temperature), space));
+  launched = true;
+  return {};
+}
+
+}  // namespace logsum::cuda
