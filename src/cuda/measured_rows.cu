@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cuda/measured_rows.hpp"
 
-#include "cuda/device/measured_row.cuh"
+#include "cuda/device/row_at_temperature.cuh"
 #include "cuda/launch.cuh"
 
 namespace logsum::cuda {
@@ -24,7 +24,7 @@ template <class Kind>
 __device__ __noinline__ void finish_row(const MeasuredRowsCall& call, std::int64_t row,
                                         const TileRecord* records, const MeasuredRow& shared) {
   using Call = MeasuredRowsCall;
-  const MeasuredRow<Kind> joined(call.logits, row, records, Temperature(shared.temperature));
+  const RowAtTemperature<Kind> joined(call.logits, row, records, Temperature(shared.temperature));
   if (warp_lane() != 0) return;
 
   const RowStatus status = joined.status;

@@ -4,8 +4,8 @@
 // SoftmaxRow is kept of each.
 #include "core/backend.hpp"
 #include "cuda/device/emit.cuh"
-#include "cuda/device/measured_row.cuh"
 #include "cuda/device/ring_logits.cuh"
+#include "cuda/device/row_at_temperature.cuh"
 #include "cuda/launch_rings.cuh"
 #include "cuda/launch_tiles.cuh"
 #include "cuda/measured_rows.hpp"
@@ -79,7 +79,7 @@ struct RingSoftmax {
 
   __device__ __forceinline__ static Row join(const Call& call, std::int64_t row, const Ahead& ahead,
                                              const TileRecord* records) {
-    const MeasuredRow<Kind> joined(call.logits, row, records, ahead.temperature);
+    const RowAtTemperature<Kind> joined(call.logits, row, records, ahead.temperature);
     if constexpr (kKept == Kept::exp) {
       const RowExp exp = joined.status == RowStatus::ok ? joined.exp() : RowExp();
       return {joined.status, exp};

@@ -9,14 +9,15 @@
 namespace logsum::cuda {
 
 template <class Kind>
-struct MeasuredRow {
+struct RowAtTemperature {
   RowStatus status;
   RowMeasure measure;
   Temperature temperature;
   float weight = 0;  // of the maximum
 
-  __device__ __forceinline__ MeasuredRow(const RowsView& logits, std::int64_t row,
-                                         const TileRecord* records, const Temperature& temperature_)
+  __device__ __forceinline__ RowAtTemperature(const RowsView& logits, std::int64_t row,
+                                              const TileRecord* records,
+                                              const Temperature& temperature_)
       : measure(join_records<Kind::kMoment>(WarpRow<Kind::kDType, Kind::kStrided>(logits, row),
                                             records, status)),
         temperature(temperature_) {
