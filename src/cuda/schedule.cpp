@@ -25,8 +25,11 @@ bool cluster_schedule(const DeviceLimits& limits, const VisitShape& shape,
   // Beyond one row per SM two, of half the warps each (256 rows of 151936 f32: 41.7 us; as spans
   // 63.5).
   schedule.groups = shape.rows > limits.processors ? kMostClusterGroups / 2 : kMostClusterGroups;
+  if (shape.tiles == 1) schedule.groups = 1;  // the others would have nothing to measure
   const int lanes = chunk_lanes_bytes(shape.moment, shape.raw);
-  return dynamic_shared(schedule.groups, lanes) <= limits.shared_per_block - kStaticShared;
+  const int room = limits.shared_per_block - kStaticShared;
+  while (schedule.groups > 1 && dynamic_shared(schedule.groups, lanes) > room) schedule.groups /= 2;
+  return dynamic_shared(schedule.groups, lanes) <= room;
 }
 
 SpanSchedule span_schedule(const DeviceLimits& limits, const VisitShape& shape) noexcept {

@@ -26,6 +26,7 @@ __device__ __noinline__ void mend_records(const typename Op::Call& call, TileTem
     if (!is_marked(table[tile])) continue;
     const TileRecords records =
         measure_tile_of_row<Op>(call, scalar, row, static_cast<unsigned>(tile));
+    __syncwarp();  // all have seen the mark
     if (warp_lane() != 0) continue;
     table[tile] = records.at_temperature;
     if constexpr (Op::Kind::kRaw) table[tiles + tile] = records.raw;
