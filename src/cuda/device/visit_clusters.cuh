@@ -33,6 +33,24 @@ __device__ __noinline__ void mend_records(const typename Op::Call& call, TileTem
   }
 }
 
+// The first CTA's end of a row whose records are there.
+template <class Op>
+__device__ __forceinline__ void finish_row(const typename Op::Call& call,
+                                           const TileTemperature& scalar, const ClusterPlace& place,
+                                           ClusterShared<Op>& shared, int tiles) {
+  const int others = place.measuring_warps();
+  if constexpr (HasAssistants<Op>) {
+    if (place.is_leader() ? Op::lead(call, place.row, others, shared.table, shared.row)
+                          : Op::assist(call, place.row, place.warp, others, shared.table,
+                                       shared.maxes, shared.row))
+      return;
+  }
+  if (!place.is_leader())
+    mend_records<Op>(call, scalar, place.row, shared.table, tiles, place.warp, others);
+  __syncthreads();
+  if (place.is_leader()) Op::finish(call, place.row, shared.table, shared.row);
+}
+
 template <class Op>
 __device__ __forceinline__ void visit_clusters(const typename Op::Call& call,
                                                const TileTemperature& scalar,
@@ -41,43 +59,36 @@ __device__ __forceinline__ void visit_clusters(const typename Op::Call& call,
   __shared__ Shared<ClusterShared<Op>> room;
   ClusterShared<Op>& shared = *room;
   const ClusterPlace place(space);
-  const bool leads = place.is_leader() && place.block == 0;
+  const bool is_cluster = space.log2_blocks > 0;
   const int threads = static_cast<int>(blockDim.x);
   if (place.is_leader()) {
     shared.begin(space, place.block == 0);
     arrive_threads(kBegun, threads);
-    if (space.log2_blocks > 0) cluster_arrive();
-    if (leads) shared.row.prepare_places(call, place.row);
+    if (is_cluster) cluster_arrive();
+    if (place.block == 0) shared.row.prepare_places(call, place.row);
     wait_for_kernel_before();
     let_next_kernel_start();
-    if (leads) shared.row.prepare(call, place.row);
+    if (place.block == 0) shared.row.prepare(call, place.row);
+    if (is_cluster) cluster_wait();
   } else {
     ClusterMeasure<Op> measure(call, place, shared, dynamic);
     const TileTemperature temperature = temperature_of(call.temperature, scalar, place.row);
     sync_threads(kBegun, threads);  // the CTA's barriers are there
-    if (space.log2_blocks > 0) {    // and those of the first
+    if (is_cluster) {               // and those of the first
       cluster_arrive();
       cluster_wait();
     }
     measure.run(temperature, space);
   }
-  if (place.block != 0) return;
-  if (space.log2_blocks == 0)
+  if (is_cluster) {
+    if (place.block == 0 && (place.is_leader() || !HasAssistants<Op>))
+      shared.arrived.wait_for_cluster(0);
+    cluster_arrive();
+  } else {
     __syncthreads();
-  else if (place.is_leader() || !HasAssistants<Op>)
-    shared.arrived.wait_for_cluster(0);
-  if constexpr (HasAssistants<Op>) {
-    const int others = place.measuring_warps();
-    if (place.is_leader() ? Op::lead(call, place.row, others, shared.table, shared.row)
-                          : Op::assist(call, place.row, place.warp, others, shared.table,
-                                       shared.maxes, shared.row))
-      return;
   }
-  if (!place.is_leader())
-    mend_records<Op>(call, scalar, place.row, shared.table, space.tiles, place.warp,
-                     place.measuring_warps());
-  __syncthreads();
-  if (place.is_leader()) Op::finish(call, place.row, shared.table, shared.row);
+  if (place.block == 0) finish_row<Op>(call, scalar, place, shared, space.tiles);
+  if (is_cluster) cluster_wait();  // nobody leaves while what it sent is on its way
 }
 
 }  // namespace logsum::cuda
