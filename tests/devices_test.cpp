@@ -69,6 +69,8 @@ TEST(Devices, FewRowsGetClusters) {
   old.capability = 80;
   std::fill(std::begin(old.clusters), std::end(old.clusters), 0);
   EXPECT_EQ(explained(old, {.columns = 151936}).blocks_per_row, 1);
+  old.shared_bytes_per_block = 64 * 1024;  // has no room for 16 warps
+  EXPECT_EQ(explained(old, {.columns = 151936}).warps, 8);
 }
 
 TEST(Devices, ClustersAreAsLargeAsAllRowsLeaveRoomFor) {
@@ -81,6 +83,7 @@ TEST(Devices, ClustersAreAsLargeAsAllRowsLeaveRoomFor) {
   EXPECT_EQ(blocks(31), 2);
   EXPECT_EQ(blocks(67), 1);
   EXPECT_EQ(blocks(1, 3 * 4096), 2);  // no CTA without a tile
+  EXPECT_EQ(explained(h200(), {.rows = 1, .columns = 4096}).warps, 4);
   // Beyond one row per SM two share it.
   EXPECT_EQ(explained(h200(), {.rows = 132, .columns = 151936}).warps, 16);
   EXPECT_EQ(explained(h200(), {.rows = 133, .columns = 151936}).warps, 8);

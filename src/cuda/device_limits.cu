@@ -42,6 +42,7 @@ Status find_clusters(DeviceLimits& limits) {
 }
 
 Status find_limits(int device, DeviceLimits& limits) {
+  limits.device = device;
   int major = 0, minor = 0;
   const auto get = [device](cudaDeviceAttr attribute, int& value) {
     return cudaDeviceGetAttribute(&value, attribute, device);

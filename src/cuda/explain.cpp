@@ -24,8 +24,9 @@ Status explain_schedule(const DeviceInfo& device, const VisitedRows& rows, Sched
                          "explain_schedule: the device has %d multiprocessors and %d bytes of "
                          "shared memory, must have some of each",
                          device.multiprocessors, device.shared_bytes_per_block);
-  cuda::DeviceLimits limits{device.multiprocessors, device.capability,
-                            device.shared_bytes_per_block};
+  cuda::DeviceLimits limits{.processors = device.multiprocessors,
+                            .capability = device.capability,
+                            .shared_per_block = device.shared_bytes_per_block};
   std::copy(std::begin(device.clusters), std::end(device.clusters), limits.clusters);
   const cuda::VisitShape shape{rows.rows,    tile_count(rows.columns), rows.dtype,
                                rows.entropy, rows.raw_logprob,         true};

@@ -16,15 +16,11 @@ namespace logsum::cuda {
 // Of one kernel.
 class KernelOfDevices {
  public:
-  // On the current device.
+  // On the current device, whose limits these are.
   template <class Kernel>
-  Status prepare(Kernel* kernel, bool in_clusters) noexcept {
-    int device = 0;
-    LOGSUM_RETURN_IF_CUDA_ERROR(cudaGetDevice(&device));
-    const std::uint64_t bit = device < 64 ? std::uint64_t{1} << device : 0;
+  Status prepare(Kernel* kernel, const DeviceLimits& limits, bool in_clusters) noexcept {
+    const std::uint64_t bit = limits.device < 64 ? std::uint64_t{1} << limits.device : 0;
     if ((prepared_.load(std::memory_order_acquire) & bit) != 0) return {};
-    DeviceLimits limits;
-    LOGSUM_RETURN_IF_ERROR(limits_of_device(limits));
     cudaFuncAttributes attributes;
     LOGSUM_RETURN_IF_CUDA_ERROR(cudaFuncGetAttributes(&attributes, kernel));
     const int most = limits.shared_per_block - static_cast<int>(attributes.sharedSizeBytes);

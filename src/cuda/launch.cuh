@@ -20,7 +20,8 @@ namespace logsum::cuda {
 
 template <class Op>
 Status launch_clusters(const typename Op::Call& call, std::int64_t rows,
-                       const ClusterSchedule& schedule, const Context& context) {
+                       const ClusterSchedule& schedule, const DeviceLimits& limits,
+                       const Context& context) {
   using Kind = typename Op::Kind;
   constexpr int kLaneBytes = chunk_lanes_bytes(Kind::kMoment, Kind::kRaw);
   static_assert(kLaneBytes == sizeof(ChunkLanes<Kind>));
@@ -38,7 +39,7 @@ Status launch_clusters(const typename Op::Call& call, std::int64_t rows,
   config.attrs = attributes;
   config.numAttrs = schedule.blocks > 1 ? 2 : schedule.overlaps;
   static KernelOfDevices of_devices;
-  LOGSUM_RETURN_IF_ERROR(of_devices.prepare(kernel, schedule.overlaps));
+  LOGSUM_RETURN_IF_ERROR(of_devices.prepare(kernel, limits, schedule.overlaps));
   const ClusterSpace space{static_cast<int>(tile_count(call.logits.columns)),
                            std::countr_zero(static_cast<unsigned>(schedule.blocks))};
   LOGSUM_RETURN_IF_CUDA_ERROR(
@@ -48,7 +49,7 @@ Status launch_clusters(const typename Op::Call& call, std::int64_t rows,
 
 template <class Op>
 Status launch_spans(const typename Op::Call& call, std::int64_t rows, const SpanSchedule& schedule,
-                    const Context& context) {
+                    const DeviceLimits& limits, const Context& context) {
   using Kind = typename Op::Kind;
   const std::int64_t tiles = tile_count(call.logits.columns);
   const DeviceScratch scratch(span_bytes(rows, tiles * Kind::kRecords),
@@ -58,7 +59,7 @@ Status launch_spans(const typename Op::Call& call, std::int64_t rows, const Span
   const std::size_t ring = shared_ring_bytes(space);
   const auto kernel = &spans_kernel<Op>;
   static KernelOfDevices of_devices;
-  LOGSUM_RETURN_IF_ERROR(of_devices.prepare(kernel, false));
+  LOGSUM_RETURN_IF_ERROR(of_devices.prepare(kernel, limits, false));
   return launch_kernel(kernel, static_cast<unsigned>(schedule.blocks),
                        static_cast<unsigned>(schedule.threads), ring, context, call,
                        TileTemperature(call.temperature.value), space);
@@ -77,8 +78,8 @@ Status launch(const typename Op::Call& call, std::int64_t rows, const Context& c
   LOGSUM_RETURN_IF_ERROR(visit_schedule(limits, shape, context.schedule, schedule));
   if constexpr (!Kind::kStrided)
     if (schedule.kind == Schedule::clusters)
-      return launch_clusters<Op>(call, rows, schedule.clusters, context);
-  return launch_spans<Op>(call, rows, schedule.spans, context);
+      return launch_clusters<Op>(call, rows, schedule.clusters, limits, context);
+  return launch_spans<Op>(call, rows, schedule.spans, limits, context);
 }
 
 }  // namespace logsum::cuda

@@ -20,6 +20,7 @@ inline constexpr int kClusterSizes = DeviceInfo::kClusterSizes;
 
 // What is asked once of a device.
 struct DeviceLimits {
+  int device = 0;  // its number
   int processors = 0;
   int capability = 0;                // 90: compute capability 9.0
   int shared_per_block = 0;          // the most that a CTA may have

@@ -22,7 +22,6 @@ class DeviceScratch {
   DeviceScratch& operator=(const DeviceScratch&) = delete;
 
   const Status& status() const { return status_; }
-  unsigned* counters() const { return static_cast<unsigned*>(data_); }
   // What lies `offset` bytes behind the beginning.
   template <class T>
   T* at(std::size_t offset) const {
