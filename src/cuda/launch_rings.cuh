@@ -56,7 +56,7 @@ Status launch_rings(const typename Op::Call& call, float temperature,
   const auto kernel = &rings_kernel<Op>;
   const int bytes = kCost.bytes(space);
   static KernelOfDevices of_devices;
-  LOGSUM_RETURN_IF_ERROR(of_devices.prepare(kernel, false));
+  LOGSUM_RETURN_IF_ERROR(of_devices.prepare(kernel, limits, false));
   cudaLaunchAttribute attribute = {};
   attribute.id = cudaLaunchAttributeClusterDimension;
   attribute.val.clusterDim = {static_cast<unsigned>(space.blocks), 1, 1};
