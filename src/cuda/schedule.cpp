@@ -48,8 +48,8 @@ constexpr int kLeastRingAhead = 28 * 1024;
 // As many slots as there is room for.
 bool fill_ring(const DeviceLimits& limits, const RingCost& cost, RingSpace& space) {
   const int slice = space.tiles / space.blocks * cost.tile_slots;
-  for (space.slots = (limits.shared_per_block - cost.fixed) / cost.slot; space.slots > 0;
-       --space.slots) {
+  for (space.slots = (limits.shared_per_block - cost.fixed) / cost.slot;
+       space.slots >= cost.least_slots; --space.slots) {
     space.known_rows = (space.slots + slice - 1) / slice + 1;
     if (cost.bytes(space) <= limits.shared_per_block) return true;
   }
@@ -97,7 +97,7 @@ bool ring_schedule(const DeviceLimits& limits, std::int64_t rows, std::int64_t c
     space = wider;
   }
   // 16 rows of 151936 bf16: 20 us, two launches 36; 32768 of 8192: 511 and 594.
-  is_best = rows * 2 * kMostRingBlocks >= limits.processors && tiles >= 2;
+  is_best = rows * 16 >= limits.processors && tiles >= 2;
   return space.slots > 0;
 }
 

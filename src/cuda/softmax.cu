@@ -18,7 +18,7 @@ namespace {
 using Kept = MeasuredRowsCall::Kept;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-template <Kept kKept>
+template <Kept kKept, class Exp>
 __global__ __launch_bounds__(kTileWarps* kWarp) void write_softmax(
     const __grid_constant__ TileGrid grid, const __grid_constant__ SoftmaxPlan plan,
     const SoftmaxRow* rows) {
@@ -28,7 +28,10 @@ __global__ __launch_bounds__(kTileWarps* kWarp) void write_softmax(
     const TensorTile logits(plan.logits, row, tile), output(plan.output, row, tile);
     if (known.status != RowStatus::ok) return fill_tile(columns, kNan, output);
     if constexpr (kKept == Kept::exp) {
-      write_exponentials<true>(known.exp, columns, output, logits);
+      if (std::is_same_v<Exp, Hardware> && output.is_narrow())
+        write_tile(columns, HardwareSoftmax(known.exp), output, logits);
+      else
+        write_exponentials<true>(known.exp, columns, output, logits);
     } else {
       const RowNorm norm = known.norm;
       write_tile(
@@ -37,6 +40,7 @@ __global__ __launch_bounds__(kTileWarps* kWarp) void write_softmax(
   });
 }
 
+// What emission of a chunk asks of its row and, by the polynomial, of the chunk's bounds.
 struct RingExp {
   NearExponentials<true> near;
   float high;  // logits below have probabilities below 1, whatever the rounding
@@ -48,10 +52,15 @@ struct RingExp {
     if (exp.at_center > 0.9) high = static_cast<float>(exp.center - 1.0 / exp.c64);  // half of it
   }
 };
+struct RingHardware {
+  HardwareSoftmax exp;
+  RowStatus status;
+};
 struct RingNorm {
   RowNorm norm;
   RowStatus status;
 };
+struct NoNote {};
 
 template <class KindOf, Kept kKept>
 struct RingSoftmax {
@@ -60,17 +69,21 @@ struct RingSoftmax {
   using Record = TileRecord;
   using Room = TileRoom<Kind>;
   using Measure = MeasureLogits<RingSoftmax>;
-  using Row = std::conditional_t<kKept == Kept::exp, RingExp, RingNorm>;
   static constexpr DType kDType = Kind::kDType;
+  static constexpr bool kIsLog = kKept == Kept::norm;
+  static constexpr bool kByHardware =
+      !kIsLog && kDType != DType::f32 && std::is_same_v<typename Kind::Exp, Hardware>;
+  using Row = std::conditional_t<kIsLog, RingNorm,
+                                 std::conditional_t<kByHardware, RingHardware, RingExp>>;
   static constexpr int kInputs = 1;
-  static constexpr int kAhead = kKept == Kept::exp ? kBusyRingAhead : kRingAhead;
+  static constexpr int kAhead = kIsLog || kByHardware ? kRingAhead : kBusyRingAhead;
 
   LOGSUM_HOST_DEVICE static const RowsView& input(const Call& call, int) { return call.logits; }
   LOGSUM_HOST_DEVICE static const RowsView& output(const Call& call) { return call.output; }
 
   using Given = LogitsGiven;
   using Ahead = LogitsAhead;
-  using Note = LogitsNote;
+  using Note = std::conditional_t<kIsLog || kByHardware, NoNote, LogitsNote>;
 
   __device__ __forceinline__ static TileRecord look_again(const Call& call, std::int64_t row,
                                                           int tile, int why, const Ahead& ahead) {
@@ -80,11 +93,15 @@ struct RingSoftmax {
   __device__ __forceinline__ static Row join(const Call& call, std::int64_t row, const Ahead& ahead,
                                              const TileRecord* records) {
     const RowAtTemperature<Kind> joined(call.logits, row, records, ahead.temperature);
-    if constexpr (kKept == Kept::exp) {
-      const RowExp exp = joined.status == RowStatus::ok ? joined.exp() : RowExp();
-      return {joined.status, exp};
+    const bool is_ok = joined.status == RowStatus::ok;
+    if constexpr (kIsLog) {
+      return {is_ok ? joined.norm() : RowNorm(), joined.status};
     } else {
-      return {joined.status == RowStatus::ok ? joined.norm() : RowNorm(), joined.status};
+      const RowExp exp = is_ok ? joined.exp() : RowExp();
+      if constexpr (kByHardware)
+        return {HardwareSoftmax(exp), joined.status};
+      else
+        return {joined.status, exp};
     }
   }
 
@@ -93,10 +110,13 @@ struct RingSoftmax {
     if (warp_lane() == 0) call.row_status.place(row).set_integer(0, static_cast<int>(known.status));
   }
 
-  __device__ __forceinline__ static void emit(const Row& known, const LogitsNote& note,
+  __device__ __forceinline__ static void emit(const Row& known, [[maybe_unused]] const Note& note,
                                               const RingChunk<RingSoftmax>& chunk) {
     if (known.status != RowStatus::ok) return chunk.fill(kNan);
-    if constexpr (kKept == Kept::exp) {
+    if constexpr (kByHardware) {
+      const HardwareSoftmax exp = known.exp;
+      chunk.write(exp);
+    } else if constexpr (!kIsLog) {
       const NearExponentials<true> near = known.near;
       if (known.exp.is_far)
         chunk.write_slowly([&known](float z) { return known.exp.far(z); });
@@ -122,7 +142,9 @@ Status run_twice(const SoftmaxPlan& plan, const Context& context) {
   call.kept = kKept;
   call.rows = scratch.at<SoftmaxRow>(visit);
   LOGSUM_RETURN_IF_ERROR(measure_rows(call, scratch.in(context)));
-  return launch_tiles(&write_softmax<kKept>, grid, context, plan, call.rows);
+  if (kKept == Kept::norm || context.determinism == Determinism::cross_device)
+    return launch_tiles(&write_softmax<kKept, Polynomial>, grid, context, plan, call.rows);
+  return launch_tiles(&write_softmax<kKept, Hardware>, grid, context, plan, call.rows);
 }
 
 template <Kept kKept>

@@ -108,7 +108,12 @@ struct RingBackward {
                                               const RingChunk<RingBackward>& chunk) {
     if (known.fate != Call::Row::computed)
       return chunk.fill(known.fate == Call::Row::zero ? 0.0f : kNan);
-    chunk.write(Gradient(known.sum));
+    const Gradient gradient(known.sum);
+    if constexpr (std::is_same_v<Gradient, HardwareLogSoftmaxGradient>) {
+      if (chunk.is_whole() && gradient.suits && !any_above_half<kDType>(chunk.input(1)))
+        return chunk.write([gradient](float g, float logp) { return gradient.common(g, logp); });
+    }
+    chunk.write(gradient);
   }
 };
 
@@ -143,7 +148,9 @@ Status softmax_backward(const SoftmaxBackwardPlan& plan, const Context& context)
 }
 
 Status log_softmax_backward(const SoftmaxBackwardPlan& plan, const Context& context) {
-  return run<Live, LogSoftmaxGradient>(plan, context);
+  if (context.determinism == Determinism::cross_device)
+    return run<Live, LogSoftmaxGradient>(plan, context);
+  return run<Live, HardwareLogSoftmaxGradient>(plan, context);
 }
 
 }  // namespace logsum::cuda

@@ -48,10 +48,11 @@ struct RingSpace {
 struct RingCost {
   int fixed;
   int slot;
-  int known_row;   // for each of known_rows, and
-  int record;      // for each tile of those
-  int tile_slots;  // how many slots a tile takes
-  int ahead;       // bytes beside a row's slice that a ring wants
+  int known_row;    // for each of known_rows, and
+  int record;       // for each tile of those
+  int tile_slots;   // how many slots a tile takes
+  int least_slots;  // that its groups of warps can measure a tile each
+  int ahead;        // bytes beside a row's slice that a ring wants
 
   int bytes(const RingSpace& space) const {
     return space.slots * slot + fixed + space.known_rows * (known_row + space.tiles * record);

@@ -20,7 +20,7 @@ struct Products {
 struct Live {
   __device__ __forceinline__ double operator()(float g, float logp, double sum) const {
     if (logp == kNegInf) return sum;
-    return __dadd_rn(sum, static_cast<double>(__fadd_rn(g, __fmul_rn(logp, 0.0f))));
+    return __dadd_rn(sum, static_cast<double>(__fmaf_rn(logp, 0.0f, g)));
   }
 };
 
@@ -109,5 +109,54 @@ struct LogSoftmaxGradient {
     return logp == kNegInf ? 0.0f : __fmul_rn(gradient, sum.inverse_t);
   }
 };
+
+// The same by the hardware's exponential where p isn't above ½: p within 3e-6, for a third of the
+// instructions.
+struct HardwareLogSoftmaxGradient {
+  static constexpr float kLift = 64;  // so that no p is flushed to 0 that matters
+  static constexpr float kLeastSum = 0x1p-60f;
+
+  LogSoftmaxGradient exact;
+  float lifted_sum;
+  bool suits;  // the row: its sum, lifted, isn't subnormal
+
+  __device__ __forceinline__ explicit HardwareLogSoftmaxGradient(const RowSum& sum)
+      : exact(sum),
+        lifted_sum(sum.high * 0x1p-64f),
+        suits(fabsf(sum.high) >= kLeastSum || sum.high == 0.0f) {}
+
+  // Of a log-prob that isn't above −ln 2, in a row that suits.
+  __device__ __forceinline__ float common(float g, float logp) const {
+    constexpr auto c = static_cast<float>(kLog2e);
+    const float p = exp2_approximate(__fmaf_rn(logp, c, kLift));
+    const float gradient = __fmul_rn(__fmaf_rn(-p, lifted_sum, g), exact.sum.inverse_t);
+    return logp == kNegInf ? 0.0f : gradient;
+  }
+  __device__ __forceinline__ float operator()(float g, float logp) const {
+    if (!suits || logp > LogSoftmaxGradient::kMinusLn2) return exact(g, logp);
+    return common(g, logp);
+  }
+};
+
+// Whether one of the log-probs of a whole chunk is above −ln 2, as the warp sees it. As integers
+// the bits of negative numbers fall where the numbers rise, and those of positive ones are below.
+template <DType kDType>
+__device__ __forceinline__ bool any_above_half(const std::byte* chunk) {
+  constexpr std::uint32_t kFirst = kDType == DType::bf16  ? 0xbf32u  // that isn't above
+                                   : kDType == DType::f16 ? 0xb98cu
+                                                          : 0xbf317218u;
+  const auto least = [](std::uint32_t a, std::uint32_t b) {
+    return kDType == DType::f32 ? min(a, b) : __vminu2(a, b);
+  };
+  const auto* vectors = reinterpret_cast<const uint4*>(chunk) + warp_lane();
+  std::uint32_t bits = ~0u;
+#pragma unroll
+  for (int i = 0; i < kChunk * static_cast<int>(size_of(kDType)) / (16 * kWarp); ++i) {
+    const uint4 four = vectors[i * kWarp];
+    bits = least(least(bits, four.x), least(four.y, least(four.z, four.w)));
+  }
+  if (kDType != DType::f32) bits = min(bits & 0xffffu, bits >> 16);
+  return __any_sync(~0u, bits < kFirst);
+}
 
 }  // namespace logsum::cuda

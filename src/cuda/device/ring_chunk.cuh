@@ -22,6 +22,10 @@ struct RingChunk {
 
   __device__ __forceinline__ bool is_whole() const { return columns == kChunk; }
 
+  __device__ __forceinline__ const std::byte* input(int i) const {
+    return kept + i * RingMemory<Op>::kInputBytes;
+  }
+
   // f(inputs…) of each column, a number.
   template <class F>
   __device__ __forceinline__ void write(const F& f) const {
@@ -45,9 +49,6 @@ struct RingChunk {
   }
 
  private:
-  __device__ __forceinline__ const std::byte* input(int i) const {
-    return kept + i * RingMemory<Op>::kInputBytes;
-  }
   __device__ __forceinline__ float load(int i, int column) const {
     const std::byte* const p = input(i) + column * kBytes;
     if constexpr (kDType == DType::f32) return *reinterpret_cast<const float*>(p);

@@ -31,10 +31,10 @@ struct LogitsAhead {
 
 // What bounds a chunk: the lowest logit is at least, the highest is.
 struct alignas(8) LogitsNote {
-  float lowest, highest;
+  float lowest = -kNegInf, highest = kNegInf;  // as of a chunk that doesn't exist
 };
 
-// Op: with Kind, and an Ahead that has LogitsAhead's of_tiles.
+// Op: with Kind, an Ahead that has LogitsAhead's of_tiles, and LogitsNote or nothing as its Note.
 template <class Op>
 class MeasureLogits {
  public:
@@ -49,16 +49,16 @@ class MeasureLogits {
   }
 
   template <class Push>
-  __device__ __forceinline__ LogitsNote run(const RingTile<Op>& tile, const Push& push) {
+  __device__ __forceinline__ typename Op::Note run(const RingTile<Op>& tile, const Push& push) {
     const int quarter = tile.quarter, left = tile.left(quarter);
-    LogitsNote note = {-kNegInf, kNegInf};
+    typename Op::Note note;
     HeldLanes<Kind> lanes = {};
     lanes.max = kNegInf;  // as of a chunk that doesn't exist
     if (left > 0) {
       Chunk<Kind::kDType> chunk;
       chunk.take(tile.kept(), left);
-      note.lowest = weigh_chunk<Kind>(lanes, chunk, left, temperature_);
-      note.highest = lanes.max;
+      const float lowest = weigh_chunk<Kind>(lanes, chunk, left, temperature_);
+      if constexpr (kNotes) note = {lowest, lanes.max};
     }
     auto& room = tile.room();
     TileMeasure<Kind> measure(temperature_);
@@ -82,6 +82,7 @@ class MeasureLogits {
 
  private:
   static constexpr int kLast = kTileChunks - 1;
+  static constexpr bool kNotes = std::is_same_v<typename Op::Note, LogitsNote>;
 
   TileTemperature temperature_;
   unsigned phase_ = 0;  // of the links

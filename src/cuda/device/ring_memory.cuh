@@ -55,11 +55,23 @@ struct RingIndex {
   }
 };
 
+// What a group's last warp asks the helper: to look at a tile again.
+struct alignas(16) RingRequest {
+  ByteBarrier asked, answered;
+  unsigned phase;  // of the next
+  int why;         // the operation's; kNoMore: the group will ask for nothing any more
+  int row, tile;
+  RingIndex known;
+
+  static constexpr int kNoMore = -1;
+};
+
 // What the warps of a group share while they measure a tile, and the barriers between them: a
 // phase each per tile.
 template <class Room>
 struct alignas(16) RingRoom {
   ByteBarrier links[kTileChunks];
+  RingRequest request;
   Room room;
 };
 
@@ -70,18 +82,6 @@ struct alignas(16) RingRow {
   std::byte* out;            // its output
   typename Op::Ahead ahead;  // both before its first chunk is asked for
   typename Op::Row known;
-};
-
-// What one warp of a group asks the helper: to look at a tile again. One at a time.
-struct alignas(16) RingRequest {
-  ByteBarrier asked, answered;
-  unsigned lock;
-  unsigned phase;
-  int why;  // the operation's; kNoMore: the group will ask for nothing any more
-  int row, tile;
-  RingIndex known;
-
-  static constexpr int kNoMore = -1;
 };
 
 template <class Op>
@@ -106,15 +106,15 @@ struct RingMemory {
   static_assert(sizeof(GroupRoom) % 16 == 0 && sizeof(RingSlot) == 16);
 
   static constexpr RingCost kCost = {
-      kGroups * int(sizeof(GroupRoom)) + int(sizeof(RingRequest)) + kLine,
+      kGroups * int(sizeof(GroupRoom)) + kLine,
       kSlotBytes + int(sizeof(RingSlot)) + kNotes* int(sizeof(Note)),
       int(sizeof(Row)),
       int(sizeof(Record)),
       kTileSlots,
+      kGroups * kTileSlots,
       Op::kAhead};
 
   GroupRoom* rooms;  // of each group of warps
-  RingRequest* request;
   RingSlot* slots;
   Row* rows;
   unsigned long long* tables;
@@ -123,8 +123,7 @@ struct RingMemory {
 
   __device__ __forceinline__ RingMemory(std::byte* memory, const RingSpace& space) {
     rooms = reinterpret_cast<GroupRoom*>(memory);
-    request = reinterpret_cast<RingRequest*>(rooms + kGroups);
-    slots = reinterpret_cast<RingSlot*>(request + 1);
+    slots = reinterpret_cast<RingSlot*>(rooms + kGroups);
     rows = reinterpret_cast<Row*>(slots + space.slots);
     tables = reinterpret_cast<unsigned long long*>(rows + space.known_rows);
     notes = reinterpret_cast<Note*>(tables + space.known_rows * space.tiles * kWords);
@@ -138,10 +137,11 @@ struct RingMemory {
     if (threadIdx.x < kGroups * kTileChunks)
       rooms[threadIdx.x / kTileChunks].links[threadIdx.x % kTileChunks].begin(
           kWarp * Op::Measure::links(static_cast<int>(threadIdx.x % kTileChunks)));
-    if (threadIdx.x == 0) {
-      request->asked.begin(kWarp);
-      request->answered.begin(kWarp);
-      request->lock = request->phase = 0;
+    if (threadIdx.x < kGroups) {
+      RingRequest& request = rooms[threadIdx.x].request;
+      request.asked.begin(kWarp);
+      request.answered.begin(kWarp);
+      request.phase = 0;
     }
 #pragma unroll 1
     for (int i = static_cast<int>(threadIdx.x); i < space.slots; i += kThreads) {
@@ -154,7 +154,6 @@ struct RingMemory {
       rows[i].arrived.begin(space.blocks > 1 ? 1 : space.tiles * kWords);
       rows[i].freed.begin(space.blocks);
       rows[i].published.begin(kWarp);
-      expect_records(i, space);
     }
     ByteBarrier::fence_barriers();
   }

@@ -54,12 +54,12 @@ class MeasureSums {
       sums.b = add(x.b, y.b, sums.b);
     };
 #pragma unroll 1
-    for (int k = 0; k < kTileChunks; ++k) {
-      const int left = tile.left(k);
+    for (int k = 0; k < kTileChunks; k += kSlotChunks) {
+      const int left = tile.left(k, kSlotChunks);
       const std::byte* const p = tile.arrived(k) + lane * kBytes;
-      if (left == kChunk) {
+      if (left == kSlotChunks * kChunk) {
 #pragma unroll
-        for (int i = 0; i < kChunkRows; ++i) add_row(p + i * kLanes * kBytes);
+        for (int i = 0; i < kSlotChunks * kChunkRows; ++i) add_row(p + i * kLanes * kBytes);
       } else {  // whole rows of lanes, by the producer's padding
 #pragma unroll 1
         for (int i = 0; i < left; i += kLanes) add_row(p + i * kBytes);
@@ -71,6 +71,7 @@ class MeasureSums {
 
  private:
   static constexpr int kBytes = size_of(Op::kDType);
+  static constexpr int kSlotChunks = RingMemory<Op>::kSlotChunks;
   // Barriers of a group: its second warp has the fourth's lanes, its first has all, and has read
   // them.
   enum { kHigh, kAll, kFree };

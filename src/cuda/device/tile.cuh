@@ -228,6 +228,7 @@ class TileSums {
   __device__ __forceinline__ void put(Room& room) const {
     put_lanes(room.lanes[0], sums_);
     if constexpr (kMoment) put_lanes(room.lanes[1], moments_);
+    __syncwarp();  // all have the state that was there
     if (warp_lane() == 0) room.state = state_;
   }
   template <class Room>

@@ -50,9 +50,9 @@ struct RingTile {
 
   __device__ __forceinline__ typename Op::Room& room() const { return memory.rooms[group].room; }
   __device__ __forceinline__ ByteBarrier& link(int i) const { return memory.rooms[group].links[i]; }
-  // Columns of the row from its chunk on.
-  __device__ __forceinline__ int left(int chunk) const {
-    return min(space.columns - at.tile * kTile - chunk * kChunk, kChunk);
+  // Columns of the row from its chunk on, in `chunks`.
+  __device__ __forceinline__ int left(int chunk, int chunks = 1) const {
+    return min(space.columns - at.tile * kTile - chunk * kChunk, chunks * kChunk);
   }
   // The warp's own chunk.
   __device__ __forceinline__ const std::byte* kept() const {
@@ -65,26 +65,21 @@ struct RingTile {
     memory.slots[i.at].full.wait(i.phase);
     return memory.chunk(i.at, chunk);
   }
-  // The helper for the tile's record. Rare.
+  // The helper for the tile's record, by the group's last warp. Rare.
   __device__ __forceinline__ void ask(int why) const {
-    RingRequest& request = *memory.request;
+    RingRequest& request = memory.rooms[group].request;
+    const unsigned phase = request.phase;
+    __syncwarp();
+    request.answered.wait(phase ^ 1);  // the group's last
     if (warp_lane() == 0) {
-      while (atomicCAS(&request.lock, 0, 1) != 0) __nanosleep(100);
-      __threadfence_block();
+      request.phase = phase ^ 1;
       request.why = why;
       request.row = at.row;
       request.tile = at.tile;
       request.known = at.known;
     }
     __syncwarp();
-    const unsigned phase = *const_cast<volatile unsigned*>(&request.phase);
     request.asked.arrive();
-    request.answered.wait(phase);
-    if (warp_lane() == 0) {
-      request.phase = phase ^ 1;
-      __threadfence_block();
-      atomicExch(&request.lock, 0);
-    }
   }
 };
 
@@ -145,19 +140,26 @@ __device__ __forceinline__ void push_record(const typename Op::Record& record,
   __syncwarp();
 }
 
-// Looks at tiles again until no group will ask for it.
+// Looks at tiles again until no group will ask for it. Goes from group to group and sleeps: it
+// mustn't take issue slots from them.
 template <class Op>
 __device__ __forceinline__ void help(const typename Op::Call& call, const RingSpace& space,
                                      const RingPlace& place, const RingMemory<Op>& memory) {
-  RingRequest& request = *memory.request;
-  unsigned phase = 0;
+  constexpr int kGroups = RingMemory<Op>::kGroups;
+  unsigned phases = 0;  // a bit per group
 #pragma unroll 1
-  for (int asking = RingMemory<Op>::kGroups; asking > 0; phase ^= 1) {
-    request.asked.wait(phase);
+  for (int group = 0, asking = kGroups; asking > 0; group = group + 1 < kGroups ? group + 1 : 0) {
+    RingRequest& request = memory.rooms[group].request;
+    const unsigned phase = phases >> group & 1;
+    if (!__all_sync(~0u, request.asked.has_ended(phase))) {
+      __nanosleep(500);
+      continue;
+    }
     const RingIndex known = request.known;
     const int tile = request.tile, why = request.why;
     const std::int64_t row = place.row(request.row);
     request.answered.arrive();
+    phases ^= 1u << group;
     if (why == RingRequest::kNoMore)
       --asking;
     else
@@ -173,8 +175,8 @@ __device__ __forceinline__ void consume(const RingSpace& space, const RingPlace&
   using Memory = RingMemory<Op>;
   const int group = warp / kTileChunks, quarter = warp % kTileChunks;
   RingCursor measured(memory, place, space, group, quarter), emitted = measured;
-  // From what it waits for to the warp's own slot.
-  const int awaited = Op::Measure::kAwaitsAll ? quarter / Memory::kSlotChunks : 0;
+  // From the tile's first slot to the warp's own.
+  const int before = quarter / Memory::kSlotChunks;
   // Tiles that are measured, not emitted. Up to so many, a slot's turn before this has come when
   // the last tile that was emitted had been measured; with more its barrier might be two phases
   // behind.
@@ -184,8 +186,14 @@ __device__ __forceinline__ void consume(const RingSpace& space, const RingPlace&
 #pragma unroll 1
   while (emitted.row < place.rows) {
     bool is_idle = true;
-    const bool may_measure = measured.row < place.rows;
-    const RingIndex next = measured.slot.behind(awaited, space.slots);
+    RingIndex next = measured.slot;
+    bool may_measure = measured.row < place.rows;
+    if constexpr (Op::Measure::kAwaitsAll) {
+      // Its last slot may hold what the warp itself is to emit.
+      next = measured.slot.behind(before, space.slots);
+      may_measure = may_measure &&
+                    memory.is_emptied(next.ahead(Memory::kTileSlots - 1, space.slots));
+    }
     if (may_measure && (ahead < sure || memory.is_emptied(next)) && memory.has_slot(next)) {
       if (measured.is_new_row) {
         auto& row = memory.rows[measured.known.at];
@@ -240,6 +248,7 @@ __device__ __forceinline__ void visit_rings(const typename Op::Call& call,
   const RingMemory<Op> memory(dynamic, space);
   memory.begin(space);
   __syncthreads();
+  if (threadIdx.x < space.known_rows) memory.expect_records(static_cast<int>(threadIdx.x), space);
   cluster_arrive();
   cluster_wait();
   const int warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x / kWarp), 0);
