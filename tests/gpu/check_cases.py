@@ -38,8 +38,9 @@ def good(root):
     counts = {"run": 3, "passed": 2, "failed": 0, "skipped": 1}
     test = {"outcome": "passed", **counts, "cuda_calls": 5, "seconds": 0.1, "failures": []}
     found = {"outcome": "passed", "errors": 0, "tests": 2, "cuda_calls": 4, "seconds": 1.0}
+    found.update(kernels=[], unnamed=0)
     return {
-        "format": 2,
+        "format": 3,
         "date": "2026-01-01 00:00 UTC",
         "backend": "cuda",
         "rehearsal": False,
@@ -104,7 +105,7 @@ class Check(unittest.TestCase):
 
     def test_no_json(self):
         self.commit()
-        self.write("bench/gpu/report.json", '{"format": 2')
+        self.write("bench/gpu/report.json", '{"format": 3')
         [problem] = check_report.problems(self.root)
         self.assertIn("is no JSON", problem)
 
@@ -192,9 +193,9 @@ class Check(unittest.TestCase):
         self.refused("memcheck a_test A.*: 2 errors")
 
     def excuse(self, outcome):
-        self.report["sanitizers"][0].update(outcome="errors found", errors=2)
+        self.report["sanitizers"][0].update(outcome="errors found", errors=2, kernels=["f_kernel"])
         self.report["limits"] = [{"tool": "memcheck", "program": "least", "outcome": outcome}]
-        text = "memcheck a_test A.* least the tool doesn't see it\n"
+        text = "memcheck a_test A.* e_kernel,f_kernel least the tool doesn't see it\n"
         self.write("tools/gpu/sanitize_exceptions.txt", text)
 
     def test_sanitizer_errors_that_are_explained(self):
@@ -202,6 +203,28 @@ class Check(unittest.TestCase):
         self.assertEqual(self.problems(), [])
         text = (self.root / "bench/gpu/report.md").read_text(encoding="utf-8")
         self.assertIn("| memcheck | least | errors found |", text)
+
+    def test_an_exception_is_for_errors_alone(self):
+        self.excuse("errors found")
+        for outcome in ("timed out", "crashed", "failed"):
+            self.report["sanitizers"][0]["outcome"] = outcome
+            self.refused(f"memcheck a_test A.*: {outcome}")
+
+    def test_an_exception_is_for_tests_that_ran(self):
+        self.excuse("errors found")
+        self.report["sanitizers"][0]["tests"] = 0
+        self.refused("memcheck a_test A.*: no test ran to its end")
+        self.report["sanitizers"][0].update(tests=2, cuda_calls=0)
+        self.refused("memcheck a_test A.*: no call of the CUDA backend")
+
+    def test_an_exception_is_for_the_kernels_it_names(self):
+        self.excuse("errors found")
+        self.report["sanitizers"][0]["kernels"] = ["f_kernel", "g_kernel"]
+        self.refused("errors in g_kernel, excused are those in e_kernel, f_kernel")
+        self.report["sanitizers"][0]["kernels"] = []
+        self.refused("errors in nothing")
+        self.report["sanitizers"][0].update(kernels=["f_kernel"], unnamed=1)
+        self.refused("1 of 2 errors name no kernel")
 
     def test_the_tool_no_longer_reports_the_minimal_program(self):
         self.excuse("passed")
@@ -214,7 +237,7 @@ class Check(unittest.TestCase):
         self.refused("memcheck least: not run")
 
     def test_an_exception_needs_a_reason(self):
-        self.write("tools/gpu/sanitize_exceptions.txt", "memcheck a_test A.* least\n")
+        self.write("tools/gpu/sanitize_exceptions.txt", "memcheck a_test A.* f_kernel least\n")
         with self.assertRaisesRegex(ValueError, "line 1.*why"):
             self.problems()
 
@@ -230,7 +253,7 @@ class Check(unittest.TestCase):
 
     def test_sanitizer_without_tests_or_calls(self):
         self.report["sanitizers"][0]["tests"] = 0
-        self.refused("the filter matches no test")
+        self.refused("no test ran to its end, or the filter matches none")
         self.report["sanitizers"][0].update(tests=1, cuda_calls=0)
         self.refused("no call of the CUDA backend")
 

@@ -137,6 +137,43 @@ class Sanitizer(unittest.TestCase):
         self.assertEqual((result["outcome"], result["errors"]), ("errors found", 1))
         self.assertIn("Invalid __global__ read", result["message"])
 
+    END = "========= "  # of an error
+    INVALID = f"""\
+========= Invalid __global__ read of size 4 bytes
+=========     at void a::<unnamed>::first_kernel<a::B<(int)1>>(T1)+0x10
+=========     Saved host backtrace up to driver entry point at kernel launch time
+{END}
+"""
+    RACE = f"""\
+========= Error: Race reported between Write access at void a::first_kernel<a::C>(T1::Call)+0x20
+=========     and Read access at [clone void a::second_kernel<a::C>(T1)] int a::g<(int)1>(A)+0x5
+{END}
+"""
+
+    def test_kernels_of_errors(self):
+        text = self.RAN + self.INVALID * 2 + "========= ERROR SUMMARY: 2 errors\n"
+        result = sanitizer.read(Run("exited", sanitizer.FOUND, 2, text))
+        self.assertEqual((result["kernels"], result["unnamed"]), (["first_kernel"], 0))
+        text = self.RAN + "========= COMPUTE-SANITIZER\n" + self.RACE
+        text += "========= RACECHECK SUMMARY: 1 hazard displayed (1 error, 0 warnings)\n"
+        result = sanitizer.read(Run("exited", sanitizer.FOUND, 2, text))
+        self.assertEqual((result["outcome"], result["errors"]), ("errors found", 1))
+        self.assertEqual(result["kernels"], ["first_kernel", "second_kernel"])
+        self.assertEqual(result["unnamed"], 0)
+
+    def test_errors_that_are_not_printed_name_no_kernel(self):
+        text = self.RAN + self.INVALID + "========= ERROR SUMMARY: 640 errors\n"
+        text += "========= ERROR SUMMARY: 639 errors were not printed. Use --print-limit option\n"
+        result = sanitizer.read(Run("exited", sanitizer.FOUND, 2, text))
+        self.assertEqual((result["errors"], result["unnamed"]), (640, 639))
+        text = self.RAN + self.RACE
+        text += "========= RACECHECK SUMMARY: 1 hazards displayed (90 errors, 10 warnings)\n"
+        result = sanitizer.read(Run("exited", sanitizer.FOUND, 2, text))
+        self.assertEqual((result["errors"], result["unnamed"]), (100, 99))
+
+    def test_every_error_is_printed(self):
+        self.assertIn("--print-limit=0", sanitizer.command("s", "memcheck", "a_test"))
+
     def test_failed_test_without_errors(self):
         result = sanitizer.read(Run("exited", 1, 2, self.RAN + self.CLEAN))
         self.assertEqual(result["outcome"], "failed")

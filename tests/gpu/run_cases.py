@@ -104,17 +104,20 @@ class RunBundle(unittest.TestCase):
         self.assertIn("1 tests: 1 passed, 0 failed, 0 skipped; 7 calls on the GPU", text)
 
     def test_exceptions_and_their_minimal_programs(self):
-        found = 'echo "========= ERROR SUMMARY: 3 errors"\nexit 77\n'
-        self.script("bundle/bin/a_test", found)
+        found = 'echo "========= Invalid read\n=========     at void a_kernel(int)+0x1"\n'
+        found += 'echo "========= \n========= ERROR SUMMARY: 1 error"\nexit 77\n'
+        self.script("bundle/bin/a_test", PASSES + found)
         self.script("bundle/bin/seen", found)
         self.script("bundle/bin/unseen", "exit 0\n")
         self.run_it("--phases=sanitizers", status=1)
         exceptions = self.bundle / "gpu/sanitize_exceptions.txt"
-        exceptions.write_text("memcheck a_test A.* seen why\n")
+        exceptions.write_text("memcheck a_test A.* b_kernel seen why\n")
+        self.assertIn("errors in a_kernel", self.run_it("--phases=sanitizers", status=1))
+        exceptions.write_text("memcheck a_test A.* a_kernel seen why\n")
         self.run_it("--phases=sanitizers")
         [limit] = self.report()["limits"]
-        self.assertEqual((limit["outcome"], limit["errors"]), ("errors found", 3))
-        exceptions.write_text("memcheck a_test A.* unseen why\n")
+        self.assertEqual((limit["outcome"], limit["errors"]), ("errors found", 1))
+        exceptions.write_text("memcheck a_test A.* a_kernel unseen why\n")
         said = self.run_it("--phases=sanitizers", status=1)
         self.assertEqual(self.report()["limits"][0]["outcome"], "passed")
         self.assertIn("memcheck no longer reports unseen", said)

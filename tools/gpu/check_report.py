@@ -63,24 +63,14 @@ def about_tests(tests, programs):
 
 def about_sanitizers(runs, entries, excepted):
     by_entry = {sanitizer.entry_of(run): run for run in runs}
-    unused = set(excepted)
     for entry in entries:
-        name, run = " ".join(entry), by_entry.get(entry, reports.NOT_RUN)
-        wrong = ""
-        if run["outcome"] != "passed":
-            wrong = run["outcome"] + (f" ({run['errors']})" if run.get("errors") else "")
-        elif run["errors"] != 0:
-            wrong = f"{run['errors']} errors"
-        elif run["tests"] == 0:
-            wrong = "the filter matches no test"
-        elif run["cuda_calls"] == 0:
-            wrong = "no call of the CUDA backend"
-        if wrong and entry in excepted:
-            unused.discard(entry)
-        elif wrong:
+        wrong = sanitizer.wrong(by_entry.get(entry, reports.NOT_RUN), excepted.get(entry))
+        if wrong:
+            name = " ".join(entry)
             yield f"{name}: {wrong} (sanitize_exceptions.txt is for what can be explained)"
-    for entry in sorted(unused):
-        yield f"sanitize_exceptions.txt: {' '.join(entry)} excuses nothing"
+    for entry in sorted(excepted):
+        if entry not in entries or by_entry.get(entry, reports.NOT_RUN)["outcome"] == "passed":
+            yield f"sanitize_exceptions.txt: {' '.join(entry)} excuses nothing"
     for entry in sorted(set(by_entry) - set(entries)):
         yield f"{' '.join(entry)} is in it, but not in sanitize.txt"
 

@@ -62,10 +62,11 @@ def tests(report):
 def sanitizers(report):
     text = "\n## compute-sanitizer\n\n"
     keys = ["tool", "program", "filter", "outcome", "errors", "tests", "cuda_calls", "seconds"]
-    titles = [*keys[:6], "calls on cuda", "s"]
+    titles = [*keys[:6], "calls on cuda", "s", "errors in"]
     rows = []
     for run in report["sanitizers"]:
-        rows.append([f"`{run[key]}`" if key == "filter" else run.get(key) for key in keys])
+        row = [f"`{run[key]}`" if key == "filter" else run.get(key) for key in keys]
+        rows.append([*row, ", ".join(run.get("kernels", []))])
     text += table(titles, rows)
     for run in report["sanitizers"]:
         if run.get("message"):

@@ -201,10 +201,15 @@ def main():
         report.write(runner.parts, made)
         print(f"{options.out / 'report.md'}")
     parts = [*made["tests"], made["benchmark"]]
-    for run in made["sanitizers"]:
-        if sanitizer.entry_of(run) not in runner.excused:
-            parts.append(run)
     good = all(part["outcome"] in ("passed", "not run") for part in parts)
+    for run in made["sanitizers"]:
+        if run["outcome"] == "not run":
+            continue
+        entry = sanitizer.entry_of(run)
+        why = sanitizer.wrong(run, runner.excused.get(entry))
+        if why:
+            good = False
+            print(f"{' '.join(entry)}: {why}")
     for run in made["limits"]:
         if run["outcome"] == "passed":
             good = False
