@@ -37,6 +37,7 @@ BENCHMARK = {
 def good(root):
     counts = {"run": 3, "passed": 2, "failed": 0, "skipped": 1}
     test = {"outcome": "passed", **counts, "cuda_calls": 5, "seconds": 0.1, "failures": []}
+    test["skips"] = ["A.Skips"]
     found = {"outcome": "passed", "errors": 0, "tests": 2, "cuda_calls": 4, "seconds": 1.0}
     found.update(kernels=[], unnamed=0)
     return {
@@ -75,6 +76,9 @@ class Check(unittest.TestCase):
         self.write("tests/b_test.cpp", "int test;\n")
         self.write("tools/gpu/sanitize.txt", "# why\nmemcheck a_test A.*\n")
         self.write("tools/gpu/sanitize_exceptions.txt", "# none\n")
+        self.write("tools/gpu/benchmark.txt", "logsum bench\n")
+        programs = ("a_test", "b_test", *PROGRAMS)
+        self.write("tools/gpu/skips.txt", "".join(f"{p} A.Skips it must\n" for p in programs))
         self.report = good(self.root)
 
     def write(self, name, text):
@@ -155,7 +159,7 @@ class Check(unittest.TestCase):
 
     def test_numbers_that_do_not_add_up(self):
         self.report["tests"][1]["run"] = 4
-        self.refused("b_test: passed and skipped don't add up")
+        self.refused("b_test says passed and skipped that don't add up")
 
     def test_not_run(self):
         self.report["tests"][1] = {"program": "b_test", "outcome": "not run"}
@@ -166,18 +170,35 @@ class Check(unittest.TestCase):
         self.refused("b_test isn't in it")
 
     def test_a_program_that_is_no_more(self):
-        self.report["tests"].append({**self.report["tests"][0], "program": "c_test"})
+        other = {"program": "c_test", "run": 2, "skipped": 0, "skips": []}
+        self.report["tests"].append({**self.report["tests"][0], **other})
         self.refused("no tests/c_test.cpp")
 
-    def test_zero_tests(self):
-        for test in self.report["tests"]:
-            test.update(run=0, passed=0, skipped=0)
-        self.refused("no test ran")
+    def test_zero_tests_of_a_program(self):
+        self.report["tests"][1].update(run=0, passed=0, skipped=0, skips=[])
+        self.refused("b_test ran no test")
 
     def test_all_skipped(self):
-        for test in self.report["tests"]:
-            test.update(run=3, passed=0, skipped=3)
-        self.refused("no test ran")
+        skips = ["A.Skips", "A.Adds", "A.Ends"]
+        self.report["tests"][1].update(run=3, passed=0, skipped=3, skips=skips)
+        self.refused("b_test skipped A.Adds, A.Ends (skips.txt")
+
+    def test_an_example_that_found_no_gpu(self):
+        self.report["tests"][2].update(run=1, passed=0, skipped=1, skips=["it"])
+        self.refused("decode_loop skipped it")
+
+    def test_a_skip_is_allowed_by_program_and_test(self):
+        self.report["tests"][1].update(run=1, passed=0, skipped=1)
+        self.assertEqual(self.problems(), [])
+        self.write("tools/gpu/skips.txt", "a_test A.Skips it must\n")
+        self.assertIn("b_test skipped A.Skips", self.problems()[0])
+        self.write("tools/gpu/skips.txt", "a_test A.Skips\n")
+        with self.assertRaisesRegex(ValueError, "line 1.*why"):
+            self.problems()
+
+    def test_skips_without_names(self):
+        self.report["tests"][1].update(passed=1, skipped=2)
+        self.refused("b_test skipped 2 tests, but names 1")
 
     def test_no_call(self):
         for test in self.report["tests"]:
@@ -273,6 +294,9 @@ class Check(unittest.TestCase):
         self.refused("no time for sample bf16 64 151936 cross-device")
         del results[0]
         self.refused("the benchmark has no sample")
+        self.report["benchmark"]["output"]["results"] = copy.deepcopy(BENCHMARK["results"])
+        self.report["benchmark"]["command"] = "logsum bench --quick"
+        self.refused("the benchmark is of `logsum bench --quick`, must be `logsum bench`")
         self.report["benchmark"] = {"outcome": "not run"}
         self.refused("the benchmark: not run")
         self.report["benchmark"] = {"outcome": "crashed", "message": "SIGSEGV"}

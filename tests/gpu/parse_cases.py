@@ -7,8 +7,10 @@ import tempfile
 import unittest
 
 import gtest_result
+import plain
 import report
 import sanitizer
+import skips
 from process import Run
 
 PASSED = """\
@@ -70,6 +72,7 @@ class GTest(unittest.TestCase):
         result = self.read(Run("exited", 0, 1.25, PASSED))
         self.assertEqual(self.counts(result), ["passed", 3, 2, 0, 1])
         self.assertEqual(result["cuda_calls"], 12)
+        self.assertEqual(result["skips"], ["A.Later"])
         self.assertEqual(result["failures"], [])
 
     def test_failed(self):
@@ -83,6 +86,7 @@ class GTest(unittest.TestCase):
         result = self.read(Run("exited", 1, 1, "[logsum] 1 calls on cuda\n"), JSON)
         self.assertEqual(self.counts(result), ["failed", 3, 1, 1, 1])
         self.assertEqual(result["failures"], [{"name": "A.Fails", "message": "one\ntwo"}])
+        self.assertEqual(result["skips"], ["A.Later"])
 
     def test_crashed(self):
         result = self.read(Run("crashed", "SIGSEGV", 1, HALF))
@@ -114,6 +118,31 @@ class GTest(unittest.TestCase):
     def test_messages_are_cut(self):
         text = gtest_result.shorten("x" * 10000)
         self.assertLessEqual(len(text), gtest_result.MESSAGE)
+
+
+class Plain(unittest.TestCase):
+    def skips(self, lines):
+        count = sum("skipped" in line for line in lines.splitlines())
+        text = f"{lines}\n\nRan 9 tests in 1 s\n\nOK (skipped={count})\n"
+        result = plain.read(Run("exited", 0, 1, text))
+        self.assertEqual(result["skipped"], count)
+        return result["skips"]
+
+    def test_names_of_skipped_tests(self):
+        self.assertEqual(
+            self.skips(
+                "test_a (a_cases.Data.test_a) ... skipped 'root'\n"
+                "test_b (a_cases.Data.test_b) ... ok\n"
+                "test_c (a_cases.More.test_c)\nWhat it is. ... skipped 'why'\n"
+                "test_d (a_cases.More) ... skipped 'as Python 3.10 says it'\n"
+            ),
+            ["Data.test_a", "More.test_c", "More.test_d"],
+        )
+        self.assertEqual(self.skips("  test_a (a.Data.test_a) (i=1) ... skipped 'a part'"), [])
+
+    def test_no_gpu(self):
+        result = plain.read(Run("exited", plain.SKIPPED, 1, "no GPU\n"))
+        self.assertEqual((result["passed"], result["skipped"], result["skips"]), (0, 1, ["it"]))
 
 
 class Sanitizer(unittest.TestCase):
@@ -208,3 +237,16 @@ class Sanitizer(unittest.TestCase):
         self.assertEqual({entry.tool for entry in entries}, set(sanitizer.TOOLS))
         self.assertEqual({entry.program for entry in entries} - programs, set())
         self.assertEqual(len({report.sanitizer_name(entry) for entry in entries}), len(entries))
+
+    def test_the_skips_that_are_here(self):
+        tools = pathlib.Path(skips.__file__).parent
+        tests = tools.parent.parent / "tests"
+        allowed = skips.read((tools / "skips.txt").read_text(encoding="utf-8"))
+        for name in allowed.pop("cli_test"):
+            group, test = name.split(".")
+            [path] = [p for p in (tests / "cli").glob("*.py") if f"def {test}(" in p.read_text()]
+            self.assertIn(f"class {group}(", path.read_text())
+        for program, names in allowed.items():
+            text = (tests / f"{program}.cpp").read_text(encoding="utf-8")
+            for name in names:
+                self.assertIn(f"TEST({', '.join(name.split('.'))})", text)
