@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gpu_bench_cases.hpp"
@@ -25,6 +26,10 @@ struct GpuLine {
   const char* limit_name;
   double limit;
   GpuTimes per_device, cross_device;
+  // Of each kind of logits, in a CUDA graph, cold, per_device.
+  std::vector<std::pair<BenchData, double>> graph_by_data;
+
+  double spread() const;  // of them, slowest / fastest
 };
 
 void print_gpu_table(const BenchOptions& options, const DeviceInfo& device, int repeats,

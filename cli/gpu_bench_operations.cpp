@@ -116,9 +116,11 @@ class Operations {
                   &SoftmaxArgs::logits);
     };
     const auto backward = [&](const char* name, Operation<SoftmaxBackwardArgs> operation) {
-      return make(name, kJoin, operation, &softmax_backward_workspace_size,
-                  SoftmaxBackwardArgs{.output = output, .grad_logits = gradient},
-                  &SoftmaxBackwardArgs::grad_output);
+      GpuOperation made = make(name, kJoin, operation, &softmax_backward_workspace_size,
+                               SoftmaxBackwardArgs{.output = output, .grad_logits = gradient},
+                               &SoftmaxBackwardArgs::grad_output);
+      made.takes_gradients = true;
+      return made;
     };
     add(forward("softmax", &softmax), backward("softmax_backward", &softmax_backward));
     add(forward("log_softmax", &log_softmax),

@@ -23,6 +23,7 @@ struct GpuOperation {
   std::size_t workspace;
   std::function<void(int input, const Context&)> run;
   std::function<void(const Context&)> prepare = {};  // optional: once before it is timed
+  bool takes_gradients = false;  // run's inputs are gradients; of the logits only prepare knows
 };
 
 // They keep their outputs alive, not the logits and the GPU.

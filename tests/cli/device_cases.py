@@ -142,6 +142,12 @@ class OnGpu(ToolTest):
         for result in results:
             for key in ("cold", "warm", "graph", "limit"):
                 self.assertGreater(result[f"{key}_seconds"], 0, result)
+            self.assertEqual("spread" in result, result["determinism"] == "per-device")
+        for result in results[::2]:
+            times = result["graph_seconds_by_data"]
+            self.assertEqual(list(times), ["normal", "peaked", "flat", "masked"])
+            self.assertEqual(times["normal"], result["graph_seconds"])
+            self.assertAlmostEqual(result["spread"], max(times.values()) / min(times.values()))
         text = self.ok(*args, "--data", "masked", "--filter", "log_softmax")
         self.assertIn("log_softmax_backward", text)
         self.assertNotIn("sample", text)

@@ -19,6 +19,7 @@ def timed(operation, determinism, seconds):
     return {
         **{"operation": operation, "dtype": "bf16", "rows": 64, "columns": 151936},
         **{"determinism": determinism, "limit": "read", "fraction_of_limit": 0.8},
+        **({"spread": 1.03} if determinism == "per-device" else {}),
         **{f"{name}_seconds": value for name, value in times.items()},
     }
 
@@ -286,8 +287,11 @@ class Check(unittest.TestCase):
         self.commit()
         text = (self.root / "bench/gpu/report.md").read_text(encoding="utf-8")
         self.assertIn("| sample | bf16 | 64 × 151936 | 8.00 | 8.00 | 8.00 | read 8.00 |", text)
-        self.assertIn("| read 8.00 | 80 % | 10.00 | +25 % |", text)
+        self.assertIn("| read 8.00 | 80 % | 1.03 | 10.00 | +25 % |", text)
         results = self.report["benchmark"]["output"]["results"]
+        results[0]["spread"] = 0
+        self.refused("no spread for sample bf16 64 151936")
+        results[0]["spread"] = 1
         results[1]["graph_seconds"] = 0
         self.refused("no time for sample bf16 64 151936 cross-device")
         del results[1]

@@ -93,6 +93,8 @@ def about_benchmark(benchmark, command):
         for determinism in ("per-device", "cross-device"):
             if line.get(determinism, {}).get("graph_seconds", 0) <= 0:
                 yield f"the benchmark has no time for {' '.join(map(str, key))} {determinism}"
+        if line.get("per-device", {}).get("spread", 0) < 1:
+            yield f"the benchmark has no spread for {' '.join(map(str, key))}"
 
 
 def problems(root):

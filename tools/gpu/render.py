@@ -112,10 +112,12 @@ def benchmark(report):
         f"µs; {output['data']} logits, median of {output['repeats']}. Queued on a stream, each "
         "call on another input (cold) or all on one (warm), and in a CUDA graph (cold). The limit: "
         "a bare read of the logits, or a device copy of as many bytes as the call must move. "
+        "Spread: the slowest divided by the fastest of normal, peaked, flat and 95 % masked "
+        "logits, in a graph. "
         "Costs: what `cross_device` adds in a graph.\n\n"
     )
     titles = ["operation", "dtype", "shape", "cold", "warm", "in graph", "limit", "of it"]
-    titles += ["`cross_device`", "costs"]
+    titles += ["spread", "`cross_device`", "costs"]
     rows = []
     for (operation, dtype, count, columns), line in benchmark_lines(output["results"]).items():
         if len(line) < 2:
@@ -125,7 +127,7 @@ def benchmark(report):
             [operation, dtype, f"{count} × {columns}"]
             + [micro(own[f"{name}_seconds"]) for name in ("cold", "warm", "graph")]
             + [f"{own['limit']} {micro(own['limit_seconds'])}"]
-            + [f"{100 * own['fraction_of_limit']:.0f} %"]
+            + [f"{100 * own['fraction_of_limit']:.0f} %", f"{own['spread']:.2f}"]
             + [micro(cross), f"{100 * (cross / own['graph_seconds'] - 1):+.0f} %"]
         )
     return text + table(titles, rows)
