@@ -118,7 +118,9 @@ class Bench {
       lines_.push_back({operation.name,
                         shape,
                         z.inputs(),
-                        writes > 0 ? "copy" : "read",
+                        writes > 0  ? "copy"
+                        : reads > 0 ? "read"
+                                    : "none",
                         writes > 0 ? copy * (reads + writes) / 2 : read * reads,
                         measure(z, operation, Determinism::per_device, measurement),
                         measure(z, operation, Determinism::cross_device, measurement),

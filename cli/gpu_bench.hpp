@@ -22,7 +22,7 @@ struct GpuLine {
   GpuCase shape;
   int inputs;
   // What the operation is measured by, in a CUDA graph, cold: a bare read of the logits, or a
-  // device copy that moves as many bytes as it must.
+  // device copy that moves as many bytes as it must; "none" and 0 where it needn't move any.
   const char* limit_name;
   double limit;
   GpuTimes per_device, cross_device;

@@ -12,7 +12,8 @@
 
 namespace logsum::cli {
 
-// The least that must go through the GPU's memory, in sizes of the logits.
+// The least that must go through the GPU's memory, in sizes of the logits; nothing of what is small
+// enough to stay in the cache.
 struct GpuTraffic {
   int reads, writes;
 };

@@ -44,13 +44,14 @@ void print_gpu_table(const BenchOptions& options, const DeviceInfo& device, int 
   std::vector<std::vector<std::string>> cells;
   for (const GpuLine& line : lines) {
     const auto& [cold, warm, graph] = line.per_device;
-    cells.push_back({line.operation, to_string(line.shape.dtype),
-                     fmt::format("{} x {}", line.shape.rows, line.shape.columns), micro(cold),
-                     micro(warm), micro(graph),
-                     fmt::format("{} {}", line.limit_name, micro(line.limit)),
-                     percent(line.limit, graph), fmt::format("{:.2f}", line.spread()),
-                     micro(line.cross_device.graph),
-                     fmt::format("{:+.0f} %", 100 * (line.cross_device.graph / graph - 1))});
+    cells.push_back(
+        {line.operation, to_string(line.shape.dtype),
+         fmt::format("{} x {}", line.shape.rows, line.shape.columns), micro(cold), micro(warm),
+         micro(graph),
+         line.limit > 0 ? fmt::format("{} {}", line.limit_name, micro(line.limit)) : "-",
+         line.limit > 0 ? percent(line.limit, graph) : "-", fmt::format("{:.2f}", line.spread()),
+         micro(line.cross_device.graph),
+         fmt::format("{:+.0f} %", 100 * (line.cross_device.graph / graph - 1))});
   }
   const Table table = table_of({"operation", "dtype", "shape", "cold us", "warm us", "in graph us",
                                 "limit us", "of it", "spread", "cross-device us", "costs"},

@@ -29,7 +29,11 @@ BENCHMARK = {
     "repeats": 25,
     "results": [
         timed(operation, *times)
-        for operation in ("sample", "token_logprobs + lse", "softmax", "log_softmax", "logsumexp")
+        for operation in (
+            *("sample", "token_logprobs + lse", "measure", "merge, two shards", "approx_kl"),
+            *("softmax", "softmax_backward", "log_softmax", "log_softmax_backward"),
+            *("logsumexp", "logsumexp_backward"),
+        )
         for times in (("per-device", 8e-6), ("cross-device", 1e-5))
     ],
 }
@@ -298,7 +302,15 @@ class Check(unittest.TestCase):
         self.refused("no time for sample bf16 64 151936 cross-device")
         del results[0]
         self.refused("the benchmark has no sample")
-        self.report["benchmark"]["output"]["results"] = copy.deepcopy(BENCHMARK["results"])
+        results = copy.deepcopy(BENCHMARK["results"])
+        results[6].update(limit="none", limit_seconds=0, fraction_of_limit=0)
+        self.report["benchmark"]["output"]["results"] = results
+        self.commit()
+        text = (self.root / "bench/gpu/report.md").read_text(encoding="utf-8")
+        self.assertIn("| merge, two shards | bf16 | 64 × 151936 | 8.00 | 8.00 | 8.00 |  |  |", text)
+        results[10:12] = []
+        self.refused("the benchmark has no softmax")
+        self.report["benchmark"]["output"] = copy.deepcopy(BENCHMARK)
         self.report["benchmark"]["command"] = "logsum bench --quick"
         self.refused("the benchmark is of `logsum bench --quick`, must be `logsum bench`")
         self.report["benchmark"] = {"outcome": "not run"}

@@ -9,6 +9,7 @@ sources as they are now.
 
 import json
 import pathlib
+import re
 import sys
 
 import plain
@@ -20,7 +21,9 @@ from render import benchmark_lines, render, totals
 
 ROOT = source_hash.ROOT
 SHOWN = 20
-OPERATIONS = ("sample", "token_logprobs", "softmax", "log_softmax", "logsumexp")
+FORWARD = ("softmax", "log_softmax", "logsumexp")
+OPERATIONS = ("sample", "token_logprobs", "measure", "merge", "approx_kl", *FORWARD)
+OPERATIONS += tuple(f"{name}_backward" for name in FORWARD)
 REFRESH = """\
 To make a new report (CONTRIBUTING.md, "CUDA"):
     tools/gpu/bundle.sh                              anywhere
@@ -87,7 +90,7 @@ def about_benchmark(benchmark, command):
         yield f"the benchmark is of `{benchmark['command']}`, must be `{command}` (benchmark.txt)"
     lines = benchmark_lines(benchmark["output"]["results"])
     for operation in OPERATIONS:
-        if not any(key[0].startswith(operation) for key in lines):
+        if not any(re.match(r"\w+", key[0])[0] == operation for key in lines):
             yield f"the benchmark has no {operation}"
     for key, line in lines.items():
         for determinism in ("per-device", "cross-device"):

@@ -123,11 +123,14 @@ def benchmark(report):
         if len(line) < 2:
             continue  # check_report.py complains
         own, cross = line["per-device"], line["cross-device"]["graph_seconds"]
+        limit = ["", ""]
+        if own["limit"] != "none":
+            limit[0] = f"{own['limit']} {micro(own['limit_seconds'])}"
+            limit[1] = f"{100 * own['fraction_of_limit']:.0f} %"
         rows.append(
             [operation, dtype, f"{count} × {columns}"]
             + [micro(own[f"{name}_seconds"]) for name in ("cold", "warm", "graph")]
-            + [f"{own['limit']} {micro(own['limit_seconds'])}"]
-            + [f"{100 * own['fraction_of_limit']:.0f} %", f"{own['spread']:.2f}"]
+            + [*limit, f"{own['spread']:.2f}"]
             + [micro(cross), f"{100 * (cross / own['graph_seconds'] - 1):+.0f} %"]
         )
     return text + table(titles, rows)
