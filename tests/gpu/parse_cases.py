@@ -6,6 +6,7 @@ import pathlib
 import tempfile
 import unittest
 
+import architectures
 import gtest_result
 import plain
 import report
@@ -118,6 +119,26 @@ class GTest(unittest.TestCase):
     def test_messages_are_cut(self):
         text = gtest_result.shorten("x" * 10000)
         self.assertLessEqual(len(text), gtest_result.MESSAGE)
+
+
+class Architectures(unittest.TestCase):
+    def test_runs_on(self):
+        for compiled_for, gpus, others in (
+            ("90-real", ["9.0"], ["8.9", "10.0", "12.0"]),
+            ("80-real", ["8.0", "8.6", "8.9"], ["7.5", "9.0"]),
+            ("90a-real", ["9.0"], ["10.0"]),
+            ("90a", ["9.0"], ["10.0"]),
+            ("100f-real", ["10.0", "10.3"], ["12.0"]),
+            ("75-virtual", ["7.5", "9.0", "12.0"], ["7.0"]),
+            ("90", ["9.0", "10.0", "12.1"], ["8.9"]),
+            ("80-real;90-real", ["8.6", "9.0"], ["10.0"]),
+            ("75;80;86;89;90;100;120", ["7.5", "8.7", "9.0", "10.3", "12.0", "12.1"], ["7.0"]),
+            ("all-major", ["9.0"], []),
+        ):
+            for gpu in gpus:
+                self.assertTrue(architectures.runs_on(compiled_for, gpu), (compiled_for, gpu))
+            for gpu in others:
+                self.assertFalse(architectures.runs_on(compiled_for, gpu), (compiled_for, gpu))
 
 
 class Plain(unittest.TestCase):

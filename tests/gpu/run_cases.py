@@ -190,6 +190,13 @@ class RunBundle(unittest.TestCase):
         self.programs({"a_test": PASSES}, source_hash="def")
         self.assertIn("source_hash was abc, is def", self.run_it(status=1))
 
+    def test_a_bundle_for_another_gpu(self):
+        self.script("path/nvidia-smi", 'echo "Another GPU, 12.0, 580.1"\n')
+        said = self.run_it(status=1)
+        self.assertIn("compiled for 90-real, Another GPU has compute capability 12.0", said)
+        self.assertIn("CUDAARCHS=120-real tools/gpu/bundle.sh", said)
+        self.assertFalse((self.out / "parts").exists())
+
     def test_rehearsal(self):
         (self.folder / "path/nvidia-smi").unlink()
         self.script("path/nvidia-smi", 'echo "no driver"\nexit 9\n')

@@ -18,6 +18,7 @@ import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
+import architectures
 import gtest_result
 import machine
 import plain
@@ -204,6 +205,13 @@ def main():
     facts, why = machine.gpu()
     if options.backend == "cuda" and why:
         sys.exit(f"run.py: no GPU: {why} (a rehearsal without one: --backend cpu)")
+    compiled_for, has = manifest["build"]["architectures"], facts["compute_capability"]
+    if options.backend == "cuda" and not architectures.runs_on(compiled_for, has):
+        sys.exit(
+            f"run.py: this bundle is compiled for {compiled_for}, {facts['device']} has compute "
+            f"capability {has}: CUDAARCHS={has.replace('.', '')}-real tools/gpu/bundle.sh makes "
+            "one for it"
+        )
     unpack_sanitizer()
     for program in (*(BUNDLE / "bin").iterdir(), *(BUNDLE / "sanitizer").glob("*")):
         if not os.access(program, os.X_OK):
