@@ -25,7 +25,7 @@ std::vector<GpuCase> table() {
   cases.push_back({GpuFamily::score, 2048, kVocab, DType::f32});
   for (const DType dtype : {DType::bf16, DType::f32})
     cases.push_back({GpuFamily::softmax, 4096, kVocab, dtype});
-  cases.push_back({GpuFamily::top, 4096, 32000, DType::bf16});
+  cases.push_back({GpuFamily::top, 16384, 32000, DType::bf16});
   cases.push_back({GpuFamily::shards, 4096, 32000, DType::bf16});
   cases.push_back({GpuFamily::kl, 2, 1 << 20, DType::f32});
   return cases;
