@@ -45,7 +45,9 @@ void add_bench(CLI::App& app, const Globals& globals, Action& action) {
       "on another input (cold) or always on the same (warm), then captured in a CUDA\n"
       "graph (cold). \"limit\": a bare read of the logits, or a device copy that moves as\n"
       "many bytes as the call must, in a graph. Both settings of --determinism are\n"
-      "measured: \"costs\" is what cross-device adds in a graph.\n"
+      "measured: \"costs\" is what cross-device adds in a graph. \"spread\": the slowest\n"
+      "kind of --data divided by the fastest, in a graph; kinds that weren't asked for\n"
+      "with at most 9 repeats.\n"
       "Options of all commands: logsum --help");
   command->callback([o, &globals, &action] {
     action = [o, &globals] {

@@ -10,13 +10,6 @@
 #include "io/file_error.hpp"
 
 namespace logsum::cli {
-namespace {
-
-constexpr BenchData kAll[] = {BenchData::normal, BenchData::peaked, BenchData::flat,
-                              BenchData::masked};
-
-}  // namespace
-
 const char* to_string(BenchData data) {
   switch (data) {
     case BenchData::normal: return "normal";
@@ -28,7 +21,7 @@ const char* to_string(BenchData data) {
 }
 
 BenchData parse_bench_data(const std::string& name) {
-  for (const BenchData data : kAll)
+  for (const BenchData data : kAllBenchData)
     if (name == to_string(data)) return data;
   throw UsageError(
       fmt::format("--data is {}, must be normal, peaked, flat or masked", io::in_quotes(name)));

@@ -12,6 +12,8 @@ namespace logsum::cli {
 // nearly one token. Peaked: the same with one logit of 20 in each row. Flat: spread 0.1. Masked:
 // 95 % of the normal ones are −∞.
 enum class BenchData : std::uint8_t { normal, peaked, flat, masked };
+inline constexpr BenchData kAllBenchData[] = {BenchData::normal, BenchData::peaked, BenchData::flat,
+                                              BenchData::masked};
 
 // Throws UsageError.
 BenchData parse_bench_data(const std::string& name);

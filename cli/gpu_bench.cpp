@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <new>
 
 #include "errors.hpp"
@@ -22,7 +23,8 @@ namespace logsum::cli {
 namespace {
 
 constexpr int kRepeats = 25;
-constexpr int kLaunches = 64;  // of a graph, at least: what starts it is then small
+constexpr int kKindRepeats = 9;  // of each further kind of logits: that rows cost the same
+constexpr int kLaunches = 64;    // of a graph, at least: what starts it is then small
 
 class Measurement {
  public:
@@ -69,47 +71,88 @@ double read_seconds(Gpu& gpu, const GpuBenchLogits& z, Measurement& measurement)
   return best;
 }
 
+// An operation on logits of a kind, its workspace and what it needs of the forward pass made.
+class Prepared {
+ public:
+  Prepared(Gpu& gpu, GpuBenchLogits& z, const GpuOperation& operation, BenchData data,
+           Determinism determinism)
+      : operation_(operation),
+        workspace_(gpu, operation.workspace),
+        context_{.workspace = {workspace_.data(), operation.workspace},
+                 .determinism = determinism,
+                 .stream = gpu.stream()} {
+    gpu.zero(workspace_.data(), operation.workspace);
+    z.hold(gpu, data);
+    if (operation.prepare) operation.prepare(context_);
+    // A gradient has no masks: −∞ would make it another operation, on rows of NaN.
+    if (operation.takes_gradients) z.hold(gpu, BenchData::normal);
+  }
+
+  void operator()(int input) const { operation_.run(input, context_); }
+
+ private:
+  const GpuOperation& operation_;
+  GpuBuffer workspace_;
+  Context context_;
+};
+
 class Bench {
  public:
   Bench(const BenchOptions& options, Gpu& gpu, std::size_t l2_bytes, int repeats)
       : options_(options), gpu_(gpu), l2_bytes_(l2_bytes), repeats_(repeats) {}
 
   void add(const GpuCase& shape) {
-    const GpuBenchLogits z(gpu_, shape, options_.data, l2_bytes_);
+    GpuBenchLogits z(gpu_, shape, l2_bytes_);
     std::vector<GpuOperation> operations = gpu_operations(gpu_, z);
     std::erase_if(operations, [&](const GpuOperation& operation) {
       return operation.name.find(options_.filter) == std::string::npos;
     });
     if (operations.empty()) return;
+    z.hold(gpu_, options_.data);
     Measurement measurement(gpu_, z, repeats_);
     const double copy = copy_seconds(gpu_, z, measurement);
     const double read = read_seconds(gpu_, z, measurement);
+    const std::size_t first = lines_.size();
     for (const GpuOperation& operation : operations) {
       const auto [reads, writes] = operation.traffic;
-      lines_.push_back({operation.name, shape, z.inputs(), writes > 0 ? "copy" : "read",
+      lines_.push_back({operation.name,
+                        shape,
+                        z.inputs(),
+                        writes > 0  ? "copy"
+                        : reads > 0 ? "read"
+                                    : "none",
                         writes > 0 ? copy * (reads + writes) / 2 : read * reads,
-                        measure(operation, Determinism::per_device, measurement),
-                        measure(operation, Determinism::cross_device, measurement)});
+                        measure(z, operation, Determinism::per_device, measurement),
+                        measure(z, operation, Determinism::cross_device, measurement),
+                        {}});
     }
+    Measurement brief(gpu_, z, std::min(repeats_, kKindRepeats));
+    for (const BenchData data : kAllBenchData)
+      for (std::size_t i = 0; i < operations.size(); ++i) {
+        GpuLine& line = lines_[first + i];
+        line.graph_by_data.emplace_back(data, data == options_.data
+                                                  ? line.per_device.graph
+                                                  : in_graph(z, operations[i], data, brief));
+      }
   }
 
   const std::vector<GpuLine>& lines() const { return lines_; }
 
  private:
-  GpuTimes measure(const GpuOperation& operation, Determinism determinism,
+  GpuTimes measure(GpuBenchLogits& z, const GpuOperation& operation, Determinism determinism,
                    Measurement& measurement) {
-    const GpuBuffer workspace(gpu_, operation.workspace);
-    gpu_.zero(workspace.data(), operation.workspace);
-    const Context context{.workspace = {workspace.data(), operation.workspace},
-                          .determinism = determinism,
-                          .stream = gpu_.stream()};
-    if (operation.prepare) operation.prepare(context);
-    const auto work = [&](int input) { operation.run(input, context); };
+    const Prepared work(gpu_, z, operation, options_.data, determinism);
     return {
-        .cold = measurement.cold(work),
-        .warm = measurement.warm(work),
-        .graph = measurement.graph(work),
+        .cold = measurement.cold(std::cref(work)),
+        .warm = measurement.warm(std::cref(work)),
+        .graph = measurement.graph(std::cref(work)),
     };
+  }
+
+  double in_graph(GpuBenchLogits& z, const GpuOperation& operation, BenchData data,
+                  Measurement& measurement) {
+    const Prepared work(gpu_, z, operation, data, Determinism::per_device);
+    return measurement.graph(std::cref(work));
   }
 
   const BenchOptions& options_;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gpu_bench_cases.hpp"
@@ -21,10 +22,14 @@ struct GpuLine {
   GpuCase shape;
   int inputs;
   // What the operation is measured by, in a CUDA graph, cold: a bare read of the logits, or a
-  // device copy that moves as many bytes as it must.
+  // device copy that moves as many bytes as it must; "none" and 0 where it needn't move any.
   const char* limit_name;
   double limit;
   GpuTimes per_device, cross_device;
+  // Of each kind of logits, in a CUDA graph, cold, per_device.
+  std::vector<std::pair<BenchData, double>> graph_by_data;
+
+  double spread() const;  // of them, slowest / fastest
 };
 
 void print_gpu_table(const BenchOptions& options, const DeviceInfo& device, int repeats,

@@ -4,11 +4,12 @@
 #include <algorithm>
 
 #include "errors.hpp"
+#include "logsum/measure.hpp"
 
 namespace logsum::cli {
 namespace {
 
-// A decode step's rows; prompts and training batches; whole rows written.
+// A decode step's rows; prompts and training batches; whole rows written; what goes with them.
 std::vector<GpuCase> table() {
   constexpr std::int64_t kVocab = 151936;
   std::vector<GpuCase> cases;
@@ -24,11 +25,26 @@ std::vector<GpuCase> table() {
   cases.push_back({GpuFamily::score, 2048, kVocab, DType::f32});
   for (const DType dtype : {DType::bf16, DType::f32})
     cases.push_back({GpuFamily::softmax, 4096, kVocab, dtype});
+  cases.push_back({GpuFamily::top, 16384, 32000, DType::bf16});
+  cases.push_back({GpuFamily::shards, 4096, 32000, DType::bf16});
+  cases.push_back({GpuFamily::kl, 2, 1 << 20, DType::f32});
   return cases;
 }
 
+// The kinds with one shape, and of the others that of today's vocabularies.
 bool is_quick(const GpuCase& c) {
+  if (c.family == GpuFamily::top || c.family == GpuFamily::shards || c.family == GpuFamily::kl)
+    return true;
   return c.dtype == DType::bf16 && c.columns == 151936 && c.rows != 8 && c.rows != 256;
+}
+
+bool has_operations(const GpuCase& c) {
+  switch (c.family) {
+    case GpuFamily::top: return c.columns >= kGpuTop;
+    case GpuFamily::shards: return c.columns > kTileColumns;              // two of them
+    case GpuFamily::kl: return c.dtype == DType::f32 && c.rows % 2 == 0;  // policy and reference
+    default: return true;
+  }
 }
 
 }  // namespace
@@ -38,8 +54,10 @@ std::vector<GpuCase> gpu_cases(const BenchOptions& options) {
   if (options.rows > 0 && !options.vocab.empty()) {
     for (const std::int64_t columns : options.vocab)
       for (const DType dtype : {DType::bf16, DType::f32})
-        for (const GpuFamily family : {GpuFamily::sample, GpuFamily::score, GpuFamily::softmax})
+        for (const GpuFamily family : {GpuFamily::sample, GpuFamily::score, GpuFamily::top,
+                                       GpuFamily::softmax, GpuFamily::shards, GpuFamily::kl})
           cases.push_back({family, options.rows, columns, dtype});
+    std::erase_if(cases, [](const GpuCase& c) { return !has_operations(c); });
     return cases;
   }
   const auto& vocab = options.vocab;

@@ -9,7 +9,9 @@
 namespace logsum::cli {
 
 // Operations with the same inputs, outputs and shapes.
-enum class GpuFamily : std::uint8_t { sample, score, softmax };
+enum class GpuFamily : std::uint8_t { sample, score, top, softmax, shards, kl };
+
+inline constexpr std::int64_t kGpuTop = 20;  // N of top-N
 
 struct GpuCase {
   GpuFamily family;

@@ -30,7 +30,7 @@ std::vector<std::byte> stored(const std::vector<float>& values, DType dtype) {
 
 }  // namespace
 
-GpuBenchLogits::GpuBenchLogits(Gpu& gpu, const GpuCase& shape, BenchData data, std::size_t l2_bytes)
+GpuBenchLogits::GpuBenchLogits(Gpu& gpu, const GpuCase& shape, std::size_t l2_bytes)
     : shape_(shape),
       device_{DeviceType::cuda, gpu.index()},
       bytes_(bytes_of(shape)),
@@ -42,7 +42,6 @@ GpuBenchLogits::GpuBenchLogits(Gpu& gpu, const GpuCase& shape, BenchData data, s
           ? static_cast<int>(std::clamp<std::size_t>((wanted + step_ - 1) / step_, 2, kMostInputs))
           : 2;
   buffer_.at_least(gpu, step_ * static_cast<std::size_t>(inputs_));
-  fill(gpu, data);
 }
 
 Tensor GpuBenchLogits::tensor(int input) const {
@@ -53,7 +52,8 @@ Tensor GpuBenchLogits::tensor(int input) const {
 }
 
 // One stretch is brought over, and each row is copied from a start of its own.
-void GpuBenchLogits::fill(Gpu& gpu, BenchData data) {
+void GpuBenchLogits::hold(Gpu& gpu, BenchData data) {
+  if (held_ == data) return;
   const std::vector<std::byte> host = stored(bench_stretch(data, shape_.columns), shape_.dtype);
   const GpuBuffer stretch(gpu, host.size());
   gpu.to_device(stretch.data(), host.data(), host.size());
@@ -70,6 +70,7 @@ void GpuBenchLogits::fill(Gpu& gpu, BenchData data) {
     }
   }
   gpu.wait();
+  held_ = data;
 }
 
 }  // namespace logsum::cli

@@ -3,6 +3,8 @@
 // in the GPU's cache.
 #pragma once
 
+#include <optional>
+
 #include "gpu.hpp"
 #include "gpu_bench_cases.hpp"
 
@@ -11,8 +13,11 @@ namespace logsum::cli {
 class GpuBenchLogits {
  public:
   // Small inputs together make four times the cache of `l2_bytes`, and 240 MB; of large ones there
-  // are two.
-  GpuBenchLogits(Gpu& gpu, const GpuCase& shape, BenchData data, std::size_t l2_bytes);
+  // are two. They hold nothing yet.
+  GpuBenchLogits(Gpu& gpu, const GpuCase& shape, std::size_t l2_bytes);
+
+  // Makes every input's logits of a kind, unless they are.
+  void hold(Gpu& gpu, BenchData data);
 
   int inputs() const { return inputs_; }
   bool is_small() const { return is_small_; }
@@ -22,14 +27,13 @@ class GpuBenchLogits {
   Tensor tensor(int input) const;
 
  private:
-  void fill(Gpu& gpu, BenchData data);
-
   GpuCase shape_;
   Device device_;
   std::size_t bytes_, step_;
   bool is_small_;
   int inputs_;
   GpuBuffer buffer_;
+  std::optional<BenchData> held_;
 };
 
 }  // namespace logsum::cli

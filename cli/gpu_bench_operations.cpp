@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gpu_bench_operations.hpp"
 
+#include <array>
+#include <span>
+
 #include "errors.hpp"
+#include "logsum/approx_kl.hpp"
 #include "logsum/logsumexp.hpp"
+#include "logsum/measure.hpp"
+#include "logsum/merge.hpp"
 #include "logsum/sample.hpp"
 #include "logsum/softmax.hpp"
 #include "logsum/softmax_backward.hpp"
@@ -13,7 +19,19 @@ namespace {
 
 constexpr float kTemperature = 0.8f;  // not 1: the raw log-prob is then another sum
 
-constexpr GpuTraffic kRead{1, 0}, kMap{1, 1}, kJoin{2, 1};
+constexpr GpuTraffic kRead{1, 0}, kMap{1, 1}, kJoin{2, 1}, kCached{0, 0};
+
+template <class Args>
+std::size_t no_workspace(const Args&) noexcept {
+  return 0;
+}
+
+// What two ranks' measure gives for the halves of each row, and its join.
+struct TwoShards {
+  MeasureArgs shards[2];
+  Tensor records[2], target_logits[2];
+  MergeArgs joined;
+};
 
 class Operations {
  public:
@@ -24,7 +42,10 @@ class Operations {
     switch (z_.shape().family) {
       case GpuFamily::sample: return samplers();
       case GpuFamily::score: return scorers();
+      case GpuFamily::top: return {top()};
       case GpuFamily::softmax: return softmaxes();
+      case GpuFamily::shards: return {measured(), merged()};
+      case GpuFamily::kl: return {compared()};
     }
     return {};
   }
@@ -52,10 +73,10 @@ class Operations {
     return memory_->back().data();
   }
 
-  Tensor per_row(DType dtype) {
-    const std::int64_t shape[] = {z_.shape().rows};
-    return Tensor::contiguous(memory(static_cast<std::size_t>(shape[0]) * size_of(dtype)), dtype,
-                              shape, z_.device());
+  Tensor per_row(DType dtype, std::int64_t count = 1) {
+    const std::int64_t rows = z_.shape().rows, shape[] = {rows, count};
+    return Tensor::contiguous(memory(static_cast<std::size_t>(rows * count) * size_of(dtype)),
+                              dtype, std::span(shape, count == 1 ? 1 : 2), z_.device());
   }
 
   Tensor like_logits() {
@@ -98,6 +119,86 @@ class Operations {
             scorer("token_logprobs + lse + argmax + entropy", entropy)};
   }
 
+  GpuOperation top() {
+    return make("token_logprobs, top 20", kRead, &token_logprobs, &token_logprobs_workspace_size,
+                TokenLogprobsArgs{.top_ids = per_row(DType::i32, kGpuTop),
+                                  .top_logprobs = per_row(DType::f32, kGpuTop)},
+                &TokenLogprobsArgs::logits);
+  }
+
+  // Of the columns from `first` on, in the first input.
+  MeasureArgs shard(std::int64_t first, std::int64_t columns, const Tensor& targets) {
+    const std::int64_t rows = z_.shape().rows, shape[] = {rows, columns};
+    const std::int64_t strides[] = {z_.shape().columns, 1};
+    const std::int64_t tiles = (columns + kTileColumns - 1) / kTileColumns;
+    const std::int64_t record_shape[] = {rows, tiles, sizeof(TileRecord)};
+    void* const records = memory(static_cast<std::size_t>(rows * tiles) * sizeof(TileRecord));
+    auto* const begin = static_cast<std::byte*>(z_.tensor(0).data) +
+                        static_cast<std::size_t>(first) * size_of(z_.shape().dtype);
+    return {.logits = Tensor::strided(begin, z_.shape().dtype, shape, strides, z_.device()),
+            .records = Tensor::contiguous(records, DType::u8, record_shape, z_.device()),
+            .targets = targets,
+            .target_logits = per_row(DType::f32),
+            .vocab_start = first,
+            .moment = false};
+  }
+
+  GpuOperation measured() {
+    return make("measure", kRead, &measure, &no_workspace<MeasureArgs>,
+                shard(0, z_.shape().columns, targets()), &MeasureArgs::logits);
+  }
+
+  GpuOperation merged() {
+    const std::int64_t columns = z_.shape().columns;
+    const std::int64_t middle = (columns / 2 + kTileColumns - 1) / kTileColumns * kTileColumns;
+    const auto two = std::make_shared<TwoShards>();
+    const Tensor all_targets = targets();
+    two->shards[0] = shard(0, middle, all_targets);
+    two->shards[1] = shard(middle, columns - middle, all_targets);
+    for (int i = 0; i < 2; ++i) {
+      two->records[i] = two->shards[i].records;
+      two->target_logits[i] = two->shards[i].target_logits;
+    }
+    two->joined = {.shards = two->records,
+                   .vocab_size = columns,
+                   .targets = all_targets,
+                   .target_logits = two->target_logits,
+                   .logprobs = per_row(DType::f32),
+                   .lse = per_row(DType::f32)};
+    return {
+        .name = "merge, two shards",
+        .traffic = kCached,
+        .workspace = 0,
+        .run = [two, kept = memory_](
+                   int, const Context& context) { check(merge(two->joined, context), "merge"); },
+        .prepare =
+            [two](const Context& context) {
+              for (const MeasureArgs& args : two->shards) check(measure(args, context), "measure");
+            }};
+  }
+
+  // Of log-probs: the first half of the rows against the other.
+  GpuOperation compared() {
+    const std::int64_t rows = z_.shape().rows / 2, shape[] = {rows, z_.shape().columns};
+    const std::int64_t one[] = {1};
+    ApproxKlArgs args{.mean_k3 =
+                          Tensor::contiguous(memory(sizeof(float)), DType::f32, one, z_.device())};
+    const auto of = [args, shape = std::to_array(shape), &z = z_](int input) {
+      auto* const policy = static_cast<std::byte*>(z.tensor(input).data);
+      ApproxKlArgs now = args;
+      now.per_token_logps = Tensor::contiguous(policy, DType::f32, shape, z.device());
+      now.ref_per_token_logps =
+          Tensor::contiguous(policy + z.bytes() / 2, DType::f32, shape, z.device());
+      return now;
+    };
+    return {.name = "approx_kl",
+            .traffic = kRead,
+            .workspace = approx_kl_workspace_size(of(0)),
+            .run = [of, kept = memory_](int input, const Context& context) {
+              check(approx_kl(of(input), context), "approx_kl");
+            }};
+  }
+
   std::vector<GpuOperation> softmaxes() {
     const Tensor output = like_logits(), gradient = like_logits(), lse = per_row(DType::f32);
     std::vector<GpuOperation> list;
@@ -116,9 +217,11 @@ class Operations {
                   &SoftmaxArgs::logits);
     };
     const auto backward = [&](const char* name, Operation<SoftmaxBackwardArgs> operation) {
-      return make(name, kJoin, operation, &softmax_backward_workspace_size,
-                  SoftmaxBackwardArgs{.output = output, .grad_logits = gradient},
-                  &SoftmaxBackwardArgs::grad_output);
+      GpuOperation made = make(name, kJoin, operation, &softmax_backward_workspace_size,
+                               SoftmaxBackwardArgs{.output = output, .grad_logits = gradient},
+                               &SoftmaxBackwardArgs::grad_output);
+      made.takes_gradients = true;
+      return made;
     };
     add(forward("softmax", &softmax), backward("softmax_backward", &softmax_backward));
     add(forward("log_softmax", &log_softmax),

@@ -12,7 +12,8 @@
 
 namespace logsum::cli {
 
-// The least that must go through the GPU's memory, in sizes of the logits.
+// The least that must go through the GPU's memory, in sizes of the logits; nothing of what is small
+// enough to stay in the cache.
 struct GpuTraffic {
   int reads, writes;
 };
@@ -23,6 +24,7 @@ struct GpuOperation {
   std::size_t workspace;
   std::function<void(int input, const Context&)> run;
   std::function<void(const Context&)> prepare = {};  // optional: once before it is timed
+  bool takes_gradients = false;  // run's inputs are gradients; of the logits only prepare knows
 };
 
 // They keep their outputs alive, not the logits and the GPU.

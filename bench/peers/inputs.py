@@ -7,7 +7,6 @@ import torch
 
 ROTATED_BYTES = 240e6  # four times an H200's L2
 GRAPH_BYTES = 256e6  # cases with fewer bytes of logits are measured in a CUDA graph
-KINDS = ("normal", "peaked", "flat", "masked")
 
 
 @dataclasses.dataclass(frozen=True)

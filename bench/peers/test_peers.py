@@ -24,7 +24,6 @@ import unittest
 import logsum_ctypes as c
 import slim_wheel
 import table
-from budget import Budget, OutOfTime
 
 try:
     import torch
@@ -140,20 +139,73 @@ class Rehearsal(unittest.TestCase):
         self.assertGreater(check.drawn(token, torch.full((4,), 0.5), logits)[1], 1)
 
     def test_a_peer_that_fails_is_skipped(self):
+        code, out, results = self.run_it("--peers", "liger", "logsum", "--families", "score")
+        self.assertEqual(code, 0, out)
+        self.assertEqual(results["versions"]["liger"], "skipped: RuntimeError: needs CUDA")
+        self.assertTrue(any(r["is_baseline"] and r["cold_us"] for r in results["rows"]))
+
+    def test_markdown(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / "table.md"
+            self.run_it("--peers", "torch", "--families", "score", "--markdown", str(file))
+            self.assertIn("| 4x9000 bf16 normal | log-prob | PyTorch", file.read_text("utf-8"))
+
+
+class Process(unittest.TestCase):
+    """What run.py makes of a peer's process, with a script in its place."""
+
+    ROW = dict(data="normal", shape="1x8 f32", operation="sample", who="theirs")
+    SAYS = f"""
+import json, os, signal, sys, time
+def say(**message): print(json.dumps(message), flush=True)
+row = {ROW!r}
+say(about={{"device": "a GPU"}}, version="1.0")
+say(plan=[row, dict(row, who="second"), dict(row, who="third")])
+say(begin=0)
+say(row=0, result=dict(row, cold_us=5.0, warm_us=4.0))
+say(begin=1)
+"""
+
+    def measured(self, rest, seconds=60.0, before=""):
         import run
 
-        class Broken:
-            @staticmethod
-            def load():
-                raise ImportError("No module named 'broken'")
+        with tempfile.TemporaryDirectory() as folder:
+            script = pathlib.Path(folder) / "measure.py"
+            script.write_text(before or self.SAYS + rest)
+            run.MEASURE, kept = script, run.MEASURE
+            try:
+                peer = run.Peer("theirs", [])
+                return peer, list(peer.measure(seconds))
+            finally:
+                run.MEASURE = kept
 
-        run.PEERS["torch"], kept = Broken, run.PEERS["torch"]
-        try:
-            code, out, _ = self.run_it("--peers", "torch", "logsum", "--families", "score")
-        finally:
-            run.PEERS["torch"] = kept
-        self.assertEqual(code, 0)
-        self.assertIn("skipped: No module named 'broken'", out)
+    def remarks(self, rows):
+        self.assertEqual([row.who for row in rows], ["theirs", "second", "third"])
+        self.assertEqual(rows[0].cold_us, 5.0)
+        return [row.remark for row in rows[1:]]
+
+    def test_a_peer_that_hangs_is_killed_with_what_it_started(self):
+        start = time.monotonic()
+        peer, rows = self.measured("os.system('sleep 60')", seconds=2)
+        self.assertLess(time.monotonic() - start, 30)
+        self.assertEqual(peer.version, "1.0")
+        self.assertEqual(
+            self.remarks(rows),
+            ["failed: time limit of 2 s reached", "skipped: time limit of 2 s reached"],
+        )
+
+    def test_a_peer_that_crashes(self):
+        _, rows = self.measured("os.write(1, b'{\"row\"'); os.kill(os.getpid(), signal.SIGSEGV)")
+        self.assertEqual(self.remarks(rows), ["failed: SIGSEGV: ", "skipped: SIGSEGV: "])
+
+    def test_a_peer_that_raises(self):
+        _, rows = self.measured("raise RuntimeError('no room')")
+        self.assertEqual(self.remarks(rows)[0], "failed: RuntimeError: no room")
+
+    def test_a_peer_that_is_not_installed(self):
+        peer, rows = self.measured("", before="import a_peer_that_is_not_there")
+        self.assertEqual(rows, [])
+        self.assertRegex(peer.version, "^skipped: ModuleNotFoundError: .*a_peer_that_is_not_there")
 
 
 @unittest.skipUnless(torch, "needs PyTorch")
@@ -178,38 +230,40 @@ class Table(unittest.TestCase):
     def rows(self):
         Row = table.Row
         return [
-            Row("normal", "1x8 f32", table.LIMITS, "copy", 20.0, 18.0),
-            Row("normal", "1x8 f32", table.LIMITS, "read, fastest", 10.0, 9.0),
-            Row("normal", "1x8 f32", "sample", "theirs", 50.0, 49.0),
-            Row("normal", "1x8 f32", "sample", "logsum", 12.5, 12.0, is_baseline=True),
-            Row("normal", "1x8 f32", "sample", "broken", remark="skipped: why"),
+            Row("normal", "1x8 f32", table.LIMITS, "copy", "sample", 20.0, 18.0),
+            Row("normal", "1x8 f32", table.LIMITS, "read, one way", "sample", 11.0, 9.0),
+            Row("normal", "1x8 f32", table.LIMITS, "read, another", "sample", 10.0, 9.0),
+            Row("normal", "1x8 f32", table.LIMITS, "copy", "score", 90.0, 90.0),
+            Row("normal", "1x8 f32", "sample", "theirs", "sample", 50.0, 49.0),
+            Row("normal", "1x8 f32", "sample", "broken", "sample", remark="failed: why"),
+            Row("normal", "1x8 f32", "sample", "logsum", "sample", 12.5, 12.0, is_baseline=True),
         ]
 
     def test_ratios(self):
         rows = self.rows()
         table.relate(rows)
-        self.assertEqual([r.copy_percent for r in rows], [100, 200, 40, 160, None])
-        self.assertEqual([r.read_percent for r in rows], [50, 100, 20, 80, None])
-        self.assertEqual([r.times_ours for r in rows], [None, None, 4, 1, None])
+        self.assertEqual([r.copy_percent for r in rows][4:], [40, None, 160])
+        self.assertEqual([r.read_percent for r in rows][4:], [20, None, 80])
+        self.assertEqual([r.times_ours for r in rows][4:], [4, None, 1])
+        self.assertEqual((rows[3].copy_percent, rows[3].read_percent), (100, None))
 
     def test_text(self):
         rows = self.rows()
         table.relate(rows)
-        lines = table.render(rows).splitlines()
-        self.assertEqual(len(lines), 5)
-        self.assertRegex(lines[2], r"1x8 f32 normal +sample +logsum +12\.5 +12\.0 +160 +80 +1\.00$")
-        self.assertRegex(lines[4], r"^ +broken +skipped: why$")
+        lines = table.render(rows).splitlines()[2:]
+        self.assertEqual(len(lines), 7)
+        self.assertRegex(lines[3], r"1x8 f32 normal +sample +logsum +12\.5 +12\.0 +160 +80 +1\.00$")
+        self.assertRegex(lines[5], r"^ +broken +failed: why$")
+        self.assertRegex(table.line(rows[4]), r"^1x8 f32 normal +sample +theirs +50\.0 +49\.0$")
 
-
-class Limits(unittest.TestCase):
-    def test_budget_interrupts_and_is_used_up(self):
-        budget = Budget(0.05)
-        with self.assertRaisesRegex(OutOfTime, "reached"):
-            with budget:
-                time.sleep(5)
-        with self.assertRaisesRegex(OutOfTime, "used up"):
-            with budget:
-                pass
+    def test_markdown(self):
+        rows = self.rows()
+        table.relate(rows)
+        text = table.markdown({"device": "a GPU", "versions": {"theirs": "1.0"}}, rows)
+        self.assertIn("- device: a GPU\n- theirs: 1.0\n", text)
+        self.assertIn(
+            "| 1x8 f32 normal | sample | theirs | 50.0 | 49.0 | 40 | 20 | 4.00 |  |", text
+        )
 
 
 class SlimWheel(unittest.TestCase):

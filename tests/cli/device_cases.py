@@ -136,12 +136,21 @@ class OnGpu(ToolTest):
         self.same("sample", str(self.dir / "big.safetensors"), "--seed", "5")
 
     def test_bench(self):
-        args = ("bench", "--device", "cuda", "--rows", 3, "--vocab", 5001, "--repeats", 3)
+        args = ("bench", "--device", "cuda", "--rows", 4, "--vocab", 5001, "--repeats", 3)
         results = self.json(*args)["results"]
-        self.assertEqual(len(results), 2 * (2 + 2 + 6) * 2)
+        self.assertEqual(len(results), (2 * (2 + 2 + 1 + 6 + 2) + 1) * 2)
+        names = {result["operation"].split(",")[0] for result in results}
+        self.assertLess({"measure", "merge", "approx_kl", "softmax_backward"}, names)
         for result in results:
             for key in ("cold", "warm", "graph", "limit"):
-                self.assertGreater(result[f"{key}_seconds"], 0, result)
+                if key != "limit" or result["limit"] != "none":
+                    self.assertGreater(result[f"{key}_seconds"], 0, result)
+            self.assertEqual("spread" in result, result["determinism"] == "per-device")
+        for result in results[::2]:
+            times = result["graph_seconds_by_data"]
+            self.assertEqual(list(times), ["normal", "peaked", "flat", "masked"])
+            self.assertEqual(times["normal"], result["graph_seconds"])
+            self.assertAlmostEqual(result["spread"], max(times.values()) / min(times.values()))
         text = self.ok(*args, "--data", "masked", "--filter", "log_softmax")
         self.assertIn("log_softmax_backward", text)
         self.assertNotIn("sample", text)

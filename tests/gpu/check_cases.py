@@ -19,6 +19,7 @@ def timed(operation, determinism, seconds):
     return {
         **{"operation": operation, "dtype": "bf16", "rows": 64, "columns": 151936},
         **{"determinism": determinism, "limit": "read", "fraction_of_limit": 0.8},
+        **({"spread": 1.03} if determinism == "per-device" else {}),
         **{f"{name}_seconds": value for name, value in times.items()},
     }
 
@@ -28,7 +29,11 @@ BENCHMARK = {
     "repeats": 25,
     "results": [
         timed(operation, *times)
-        for operation in ("sample", "token_logprobs + lse", "softmax", "log_softmax", "logsumexp")
+        for operation in (
+            *("sample", "token_logprobs + lse", "measure", "merge, two shards", "approx_kl"),
+            *("softmax", "softmax_backward", "log_softmax", "log_softmax_backward"),
+            *("logsumexp", "logsumexp_backward"),
+        )
         for times in (("per-device", 8e-6), ("cross-device", 1e-5))
     ],
 }
@@ -37,9 +42,11 @@ BENCHMARK = {
 def good(root):
     counts = {"run": 3, "passed": 2, "failed": 0, "skipped": 1}
     test = {"outcome": "passed", **counts, "cuda_calls": 5, "seconds": 0.1, "failures": []}
+    test["skips"] = ["A.Skips"]
     found = {"outcome": "passed", "errors": 0, "tests": 2, "cuda_calls": 4, "seconds": 1.0}
+    found.update(kernels=[], unnamed=0)
     return {
-        "format": 2,
+        "format": 3,
         "date": "2026-01-01 00:00 UTC",
         "backend": "cuda",
         "rehearsal": False,
@@ -74,6 +81,9 @@ class Check(unittest.TestCase):
         self.write("tests/b_test.cpp", "int test;\n")
         self.write("tools/gpu/sanitize.txt", "# why\nmemcheck a_test A.*\n")
         self.write("tools/gpu/sanitize_exceptions.txt", "# none\n")
+        self.write("tools/gpu/benchmark.txt", "logsum bench\n")
+        programs = ("a_test", "b_test", *PROGRAMS)
+        self.write("tools/gpu/skips.txt", "".join(f"{p} A.Skips it must\n" for p in programs))
         self.report = good(self.root)
 
     def write(self, name, text):
@@ -104,7 +114,7 @@ class Check(unittest.TestCase):
 
     def test_no_json(self):
         self.commit()
-        self.write("bench/gpu/report.json", '{"format": 2')
+        self.write("bench/gpu/report.json", '{"format": 3')
         [problem] = check_report.problems(self.root)
         self.assertIn("is no JSON", problem)
 
@@ -154,7 +164,7 @@ class Check(unittest.TestCase):
 
     def test_numbers_that_do_not_add_up(self):
         self.report["tests"][1]["run"] = 4
-        self.refused("b_test: passed and skipped don't add up")
+        self.refused("b_test says passed and skipped that don't add up")
 
     def test_not_run(self):
         self.report["tests"][1] = {"program": "b_test", "outcome": "not run"}
@@ -165,18 +175,35 @@ class Check(unittest.TestCase):
         self.refused("b_test isn't in it")
 
     def test_a_program_that_is_no_more(self):
-        self.report["tests"].append({**self.report["tests"][0], "program": "c_test"})
+        other = {"program": "c_test", "run": 2, "skipped": 0, "skips": []}
+        self.report["tests"].append({**self.report["tests"][0], **other})
         self.refused("no tests/c_test.cpp")
 
-    def test_zero_tests(self):
-        for test in self.report["tests"]:
-            test.update(run=0, passed=0, skipped=0)
-        self.refused("no test ran")
+    def test_zero_tests_of_a_program(self):
+        self.report["tests"][1].update(run=0, passed=0, skipped=0, skips=[])
+        self.refused("b_test ran no test")
 
     def test_all_skipped(self):
-        for test in self.report["tests"]:
-            test.update(run=3, passed=0, skipped=3)
-        self.refused("no test ran")
+        skips = ["A.Skips", "A.Adds", "A.Ends"]
+        self.report["tests"][1].update(run=3, passed=0, skipped=3, skips=skips)
+        self.refused("b_test skipped A.Adds, A.Ends (skips.txt")
+
+    def test_an_example_that_found_no_gpu(self):
+        self.report["tests"][2].update(run=1, passed=0, skipped=1, skips=["it"])
+        self.refused("decode_loop skipped it")
+
+    def test_a_skip_is_allowed_by_program_and_test(self):
+        self.report["tests"][1].update(run=1, passed=0, skipped=1)
+        self.assertEqual(self.problems(), [])
+        self.write("tools/gpu/skips.txt", "a_test A.Skips it must\n")
+        self.assertIn("b_test skipped A.Skips", self.problems()[0])
+        self.write("tools/gpu/skips.txt", "a_test A.Skips\n")
+        with self.assertRaisesRegex(ValueError, "line 1.*why"):
+            self.problems()
+
+    def test_skips_without_names(self):
+        self.report["tests"][1].update(passed=1, skipped=2)
+        self.refused("b_test skipped 2 tests, but names 1")
 
     def test_no_call(self):
         for test in self.report["tests"]:
@@ -192,9 +219,9 @@ class Check(unittest.TestCase):
         self.refused("memcheck a_test A.*: 2 errors")
 
     def excuse(self, outcome):
-        self.report["sanitizers"][0].update(outcome="errors found", errors=2)
+        self.report["sanitizers"][0].update(outcome="errors found", errors=2, kernels=["f_kernel"])
         self.report["limits"] = [{"tool": "memcheck", "program": "least", "outcome": outcome}]
-        text = "memcheck a_test A.* least the tool doesn't see it\n"
+        text = "memcheck a_test A.* e_kernel,f_kernel least the tool doesn't see it\n"
         self.write("tools/gpu/sanitize_exceptions.txt", text)
 
     def test_sanitizer_errors_that_are_explained(self):
@@ -202,6 +229,28 @@ class Check(unittest.TestCase):
         self.assertEqual(self.problems(), [])
         text = (self.root / "bench/gpu/report.md").read_text(encoding="utf-8")
         self.assertIn("| memcheck | least | errors found |", text)
+
+    def test_an_exception_is_for_errors_alone(self):
+        self.excuse("errors found")
+        for outcome in ("timed out", "crashed", "failed"):
+            self.report["sanitizers"][0]["outcome"] = outcome
+            self.refused(f"memcheck a_test A.*: {outcome}")
+
+    def test_an_exception_is_for_tests_that_ran(self):
+        self.excuse("errors found")
+        self.report["sanitizers"][0]["tests"] = 0
+        self.refused("memcheck a_test A.*: no test ran to its end")
+        self.report["sanitizers"][0].update(tests=2, cuda_calls=0)
+        self.refused("memcheck a_test A.*: no call of the CUDA backend")
+
+    def test_an_exception_is_for_the_kernels_it_names(self):
+        self.excuse("errors found")
+        self.report["sanitizers"][0]["kernels"] = ["f_kernel", "g_kernel"]
+        self.refused("errors in g_kernel, excused are those in e_kernel, f_kernel")
+        self.report["sanitizers"][0]["kernels"] = []
+        self.refused("errors in nothing")
+        self.report["sanitizers"][0].update(kernels=["f_kernel"], unnamed=1)
+        self.refused("1 of 2 errors name no kernel")
 
     def test_the_tool_no_longer_reports_the_minimal_program(self):
         self.excuse("passed")
@@ -214,7 +263,7 @@ class Check(unittest.TestCase):
         self.refused("memcheck least: not run")
 
     def test_an_exception_needs_a_reason(self):
-        self.write("tools/gpu/sanitize_exceptions.txt", "memcheck a_test A.* least\n")
+        self.write("tools/gpu/sanitize_exceptions.txt", "memcheck a_test A.* f_kernel least\n")
         with self.assertRaisesRegex(ValueError, "line 1.*why"):
             self.problems()
 
@@ -230,7 +279,7 @@ class Check(unittest.TestCase):
 
     def test_sanitizer_without_tests_or_calls(self):
         self.report["sanitizers"][0]["tests"] = 0
-        self.refused("the filter matches no test")
+        self.refused("no test ran to its end, or the filter matches none")
         self.report["sanitizers"][0].update(tests=1, cuda_calls=0)
         self.refused("no call of the CUDA backend")
 
@@ -242,14 +291,29 @@ class Check(unittest.TestCase):
         self.commit()
         text = (self.root / "bench/gpu/report.md").read_text(encoding="utf-8")
         self.assertIn("| sample | bf16 | 64 × 151936 | 8.00 | 8.00 | 8.00 | read 8.00 |", text)
-        self.assertIn("| read 8.00 | 80 % | 10.00 | +25 % |", text)
+        self.assertIn("| read 8.00 | 80 % | 1.03 | 10.00 | +25 % |", text)
         results = self.report["benchmark"]["output"]["results"]
+        results[0]["spread"] = 0
+        self.refused("no spread for sample bf16 64 151936")
+        results[0]["spread"] = 1
         results[1]["graph_seconds"] = 0
         self.refused("no time for sample bf16 64 151936 cross-device")
         del results[1]
         self.refused("no time for sample bf16 64 151936 cross-device")
         del results[0]
         self.refused("the benchmark has no sample")
+        results = copy.deepcopy(BENCHMARK["results"])
+        results[6].update(limit="none", limit_seconds=0, fraction_of_limit=0)
+        self.report["benchmark"]["output"]["results"] = results
+        self.commit()
+        text = (self.root / "bench/gpu/report.md").read_text(encoding="utf-8")
+        self.assertIn("| merge, two shards | bf16 | 64 × 151936 ", text)
+        self.assertIn(" | 8.00 |  |  | 1.03 |", text)
+        results[10:12] = []
+        self.refused("the benchmark has no softmax")
+        self.report["benchmark"]["output"] = copy.deepcopy(BENCHMARK)
+        self.report["benchmark"]["command"] = "logsum bench --quick"
+        self.refused("the benchmark is of `logsum bench --quick`, must be `logsum bench`")
         self.report["benchmark"] = {"outcome": "not run"}
         self.refused("the benchmark: not run")
         self.report["benchmark"] = {"outcome": "crashed", "message": "SIGSEGV"}

@@ -6,9 +6,12 @@ import pathlib
 import tempfile
 import unittest
 
+import architectures
 import gtest_result
+import plain
 import report
 import sanitizer
+import skips
 from process import Run
 
 PASSED = """\
@@ -70,6 +73,7 @@ class GTest(unittest.TestCase):
         result = self.read(Run("exited", 0, 1.25, PASSED))
         self.assertEqual(self.counts(result), ["passed", 3, 2, 0, 1])
         self.assertEqual(result["cuda_calls"], 12)
+        self.assertEqual(result["skips"], ["A.Later"])
         self.assertEqual(result["failures"], [])
 
     def test_failed(self):
@@ -83,6 +87,7 @@ class GTest(unittest.TestCase):
         result = self.read(Run("exited", 1, 1, "[logsum] 1 calls on cuda\n"), JSON)
         self.assertEqual(self.counts(result), ["failed", 3, 1, 1, 1])
         self.assertEqual(result["failures"], [{"name": "A.Fails", "message": "one\ntwo"}])
+        self.assertEqual(result["skips"], ["A.Later"])
 
     def test_crashed(self):
         result = self.read(Run("crashed", "SIGSEGV", 1, HALF))
@@ -116,6 +121,51 @@ class GTest(unittest.TestCase):
         self.assertLessEqual(len(text), gtest_result.MESSAGE)
 
 
+class Architectures(unittest.TestCase):
+    def test_runs_on(self):
+        for compiled_for, gpus, others in (
+            ("90-real", ["9.0"], ["8.9", "10.0", "12.0"]),
+            ("80-real", ["8.0", "8.6", "8.9"], ["7.5", "9.0"]),
+            ("90a-real", ["9.0"], ["10.0"]),
+            ("90a", ["9.0"], ["10.0"]),
+            ("100f-real", ["10.0", "10.3"], ["12.0"]),
+            ("75-virtual", ["7.5", "9.0", "12.0"], ["7.0"]),
+            ("90", ["9.0", "10.0", "12.1"], ["8.9"]),
+            ("80-real;90-real", ["8.6", "9.0"], ["10.0"]),
+            ("75;80;86;89;90;100;120", ["7.5", "8.7", "9.0", "10.3", "12.0", "12.1"], ["7.0"]),
+            ("all-major", ["9.0"], []),
+        ):
+            for gpu in gpus:
+                self.assertTrue(architectures.runs_on(compiled_for, gpu), (compiled_for, gpu))
+            for gpu in others:
+                self.assertFalse(architectures.runs_on(compiled_for, gpu), (compiled_for, gpu))
+
+
+class Plain(unittest.TestCase):
+    def skips(self, lines):
+        count = sum("skipped" in line for line in lines.splitlines())
+        text = f"{lines}\n\nRan 9 tests in 1 s\n\nOK (skipped={count})\n"
+        result = plain.read(Run("exited", 0, 1, text))
+        self.assertEqual(result["skipped"], count)
+        return result["skips"]
+
+    def test_names_of_skipped_tests(self):
+        self.assertEqual(
+            self.skips(
+                "test_a (a_cases.Data.test_a) ... skipped 'root'\n"
+                "test_b (a_cases.Data.test_b) ... ok\n"
+                "test_c (a_cases.More.test_c)\nWhat it is. ... skipped 'why'\n"
+                "test_d (a_cases.More) ... skipped 'as Python 3.10 says it'\n"
+            ),
+            ["Data.test_a", "More.test_c", "More.test_d"],
+        )
+        self.assertEqual(self.skips("  test_a (a.Data.test_a) (i=1) ... skipped 'a part'"), [])
+
+    def test_no_gpu(self):
+        result = plain.read(Run("exited", plain.SKIPPED, 1, "no GPU\n"))
+        self.assertEqual((result["passed"], result["skipped"], result["skips"]), (0, 1, ["it"]))
+
+
 class Sanitizer(unittest.TestCase):
     CLEAN = "========= ERROR SUMMARY: 0 errors\n"
     RAN = "[==========] 2 tests from 1 test suite ran. (9 ms total)\n[logsum] 3 calls on cuda\n"
@@ -136,6 +186,43 @@ class Sanitizer(unittest.TestCase):
         result = sanitizer.read(Run("exited", sanitizer.FOUND, 2, self.RAN + text))
         self.assertEqual((result["outcome"], result["errors"]), ("errors found", 1))
         self.assertIn("Invalid __global__ read", result["message"])
+
+    END = "========= "  # of an error
+    INVALID = f"""\
+========= Invalid __global__ read of size 4 bytes
+=========     at void a::<unnamed>::first_kernel<a::B<(int)1>>(T1)+0x10
+=========     Saved host backtrace up to driver entry point at kernel launch time
+{END}
+"""
+    RACE = f"""\
+========= Error: Race reported between Write access at void a::first_kernel<a::C>(T1::Call)+0x20
+=========     and Read access at [clone void a::second_kernel<a::C>(T1)] int a::g<(int)1>(A)+0x5
+{END}
+"""
+
+    def test_kernels_of_errors(self):
+        text = self.RAN + self.INVALID * 2 + "========= ERROR SUMMARY: 2 errors\n"
+        result = sanitizer.read(Run("exited", sanitizer.FOUND, 2, text))
+        self.assertEqual((result["kernels"], result["unnamed"]), (["first_kernel"], 0))
+        text = self.RAN + "========= COMPUTE-SANITIZER\n" + self.RACE
+        text += "========= RACECHECK SUMMARY: 1 hazard displayed (1 error, 0 warnings)\n"
+        result = sanitizer.read(Run("exited", sanitizer.FOUND, 2, text))
+        self.assertEqual((result["outcome"], result["errors"]), ("errors found", 1))
+        self.assertEqual(result["kernels"], ["first_kernel", "second_kernel"])
+        self.assertEqual(result["unnamed"], 0)
+
+    def test_errors_that_are_not_printed_name_no_kernel(self):
+        text = self.RAN + self.INVALID + "========= ERROR SUMMARY: 640 errors\n"
+        text += "========= ERROR SUMMARY: 639 errors were not printed. Use --print-limit option\n"
+        result = sanitizer.read(Run("exited", sanitizer.FOUND, 2, text))
+        self.assertEqual((result["errors"], result["unnamed"]), (640, 639))
+        text = self.RAN + self.RACE
+        text += "========= RACECHECK SUMMARY: 1 hazards displayed (90 errors, 10 warnings)\n"
+        result = sanitizer.read(Run("exited", sanitizer.FOUND, 2, text))
+        self.assertEqual((result["errors"], result["unnamed"]), (100, 99))
+
+    def test_every_error_is_printed(self):
+        self.assertIn("--print-limit=0", sanitizer.command("s", "memcheck", "a_test"))
 
     def test_failed_test_without_errors(self):
         result = sanitizer.read(Run("exited", 1, 2, self.RAN + self.CLEAN))
@@ -171,3 +258,16 @@ class Sanitizer(unittest.TestCase):
         self.assertEqual({entry.tool for entry in entries}, set(sanitizer.TOOLS))
         self.assertEqual({entry.program for entry in entries} - programs, set())
         self.assertEqual(len({report.sanitizer_name(entry) for entry in entries}), len(entries))
+
+    def test_the_skips_that_are_here(self):
+        tools = pathlib.Path(skips.__file__).parent
+        tests = tools.parent.parent / "tests"
+        allowed = skips.read((tools / "skips.txt").read_text(encoding="utf-8"))
+        for name in allowed.pop("cli_test"):
+            group, test = name.split(".")
+            [path] = [p for p in (tests / "cli").glob("*.py") if f"def {test}(" in p.read_text()]
+            self.assertIn(f"class {group}(", path.read_text())
+        for program, names in allowed.items():
+            text = (tests / f"{program}.cpp").read_text(encoding="utf-8")
+            for name in names:
+                self.assertIn(f"TEST({', '.join(name.split('.'))})", text)

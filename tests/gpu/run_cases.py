@@ -50,6 +50,7 @@ class RunBundle(unittest.TestCase):
         (self.bundle / "gpu/benchmark.txt").write_text("logsum bench\n")
         (self.bundle / "gpu/sanitize.txt").write_text("memcheck a_test A.*\n")
         (self.bundle / "gpu/sanitize_exceptions.txt").write_text("")
+        (self.bundle / "gpu/skips.txt").write_text("cli_test Data.test_root why\n")
         self.script("path/nvidia-smi", SMI)
         with zipfile.ZipFile(self.bundle / "sanitizer.zip", "w") as file:
             file.writestr("compute-sanitizer", "#!/bin/sh\n" + SANITIZER)
@@ -104,17 +105,20 @@ class RunBundle(unittest.TestCase):
         self.assertIn("1 tests: 1 passed, 0 failed, 0 skipped; 7 calls on the GPU", text)
 
     def test_exceptions_and_their_minimal_programs(self):
-        found = 'echo "========= ERROR SUMMARY: 3 errors"\nexit 77\n'
-        self.script("bundle/bin/a_test", found)
+        found = 'echo "========= Invalid read\n=========     at void a_kernel(int)+0x1"\n'
+        found += 'echo "========= \n========= ERROR SUMMARY: 1 error"\nexit 77\n'
+        self.script("bundle/bin/a_test", PASSES + found)
         self.script("bundle/bin/seen", found)
         self.script("bundle/bin/unseen", "exit 0\n")
         self.run_it("--phases=sanitizers", status=1)
         exceptions = self.bundle / "gpu/sanitize_exceptions.txt"
-        exceptions.write_text("memcheck a_test A.* seen why\n")
+        exceptions.write_text("memcheck a_test A.* b_kernel seen why\n")
+        self.assertIn("errors in a_kernel", self.run_it("--phases=sanitizers", status=1))
+        exceptions.write_text("memcheck a_test A.* a_kernel seen why\n")
         self.run_it("--phases=sanitizers")
         [limit] = self.report()["limits"]
-        self.assertEqual((limit["outcome"], limit["errors"]), ("errors found", 3))
-        exceptions.write_text("memcheck a_test A.* unseen why\n")
+        self.assertEqual((limit["outcome"], limit["errors"]), ("errors found", 1))
+        exceptions.write_text("memcheck a_test A.* a_kernel unseen why\n")
         said = self.run_it("--phases=sanitizers", status=1)
         self.assertEqual(self.report()["limits"][0]["outcome"], "passed")
         self.assertIn("memcheck no longer reports unseen", said)
@@ -129,15 +133,19 @@ class RunBundle(unittest.TestCase):
 
     def test_programs_that_are_not_googletests(self):
         (self.bundle / "tests/cli_test.py").write_text(
-            "import sys\nprint(sys.argv[1:])\nprint('Ran 5 tests in 1 s\\n\\nOK (skipped=2)')\n"
+            "import sys\nassert sys.argv[1].endswith('bin/logsum') and sys.argv[2] == '-v'\n"
+            "print('test_root (a_cases.Data.test_root) ... skipped why')\n"
+            "print('Ran 5 tests in 1 s\\n\\nOK (skipped=1)')\n"
         )
         self.programs({"decode_loop": "exit 0", "decode_loop_c": "exit 77", "cli_test": ""})
-        self.run_it("--phases=tests")
+        said = self.run_it("--phases=tests", status=1)
+        self.assertIn("decode_loop_c skipped it", said)
+        self.assertNotIn("cli_test skipped", said)
         keys = ("outcome", "run", "passed", "failed", "skipped")
         found = {t["program"]: tuple(t[key] for key in keys) for t in self.report()["tests"]}
         self.assertEqual(found["decode_loop"], ("passed", 1, 1, 0, 0))
         self.assertEqual(found["decode_loop_c"], ("passed", 1, 0, 0, 1))
-        self.assertEqual(found["cli_test"], ("passed", 5, 3, 0, 2))
+        self.assertEqual(found["cli_test"], ("passed", 5, 4, 0, 1))
 
         shutil.rmtree(self.out)
         (self.bundle / "tests/cli_test.py").write_text(
@@ -162,10 +170,32 @@ class RunBundle(unittest.TestCase):
         outcomes = [test["outcome"] for test in self.report()["tests"]]
         self.assertEqual(outcomes, ["passed", "passed"])
 
+    def test_the_environment_steers_no_test(self):
+        self.programs({"a_test": PASSES + 'env | grep -E "^(LOGSUM|GTEST|TESTBRIDGE)_" | sort\n'})
+        names = ("LOGSUM_QUICK", "LOGSUM_TEST_MIRROR", "GTEST_FILTER", "GTEST_SHARD_INDEX")
+        names += ("GTEST_TOTAL_SHARDS", "TESTBRIDGE_TEST_ONLY", "LOGSUM_TEST_BACKEND")
+        os.environ.update(dict.fromkeys(names, "1"))
+        try:
+            self.run_it("--phases=tests", "--only=a_test")
+        finally:
+            for name in names:
+                del os.environ[name]
+        log = (self.out / "logs/test-a_test.log").read_text().splitlines()
+        demo = self.bundle / "examples/data/demo_logits.safetensors"
+        self.assertEqual(log[-2:], [f"LOGSUM_DEMO_LOGITS={demo}", "LOGSUM_TEST_BACKEND=cuda"])
+        self.assertEqual(sum("GTEST" in line or "QUICK" in line for line in log), 0)
+
     def test_results_of_two_builds_do_not_mix(self):
         self.run_it()
         self.programs({"a_test": PASSES}, source_hash="def")
         self.assertIn("source_hash was abc, is def", self.run_it(status=1))
+
+    def test_a_bundle_for_another_gpu(self):
+        self.script("path/nvidia-smi", 'echo "Another GPU, 12.0, 580.1"\n')
+        said = self.run_it(status=1)
+        self.assertIn("compiled for 90-real, Another GPU has compute capability 12.0", said)
+        self.assertIn("CUDAARCHS=120-real tools/gpu/bundle.sh", said)
+        self.assertFalse((self.out / "parts").exists())
 
     def test_rehearsal(self):
         (self.folder / "path/nvidia-smi").unlink()

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Builds the tests and the tool with the CUDA backend and puts them, with all they need but glibc
-# and libstdc++, into one folder that runs on any machine with an NVIDIA driver (run.py). Needs nvcc
-# (tools/install_nvcc.sh), no GPU. Usage: [CUDAARCHS=90-real] tools/gpu/bundle.sh [DIR]
+# and libstdc++, into one folder that runs on any machine with an NVIDIA driver and a GPU of the
+# compute capability it is compiled for (run.py). That is 9.0, or what CUDAARCHS says: 89-real, or
+# several, "80-real;89-real". Needs nvcc (tools/install_nvcc.sh), no GPU.
+# Usage: [CUDAARCHS=90-real] tools/gpu/bundle.sh [DIR]
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 bundle=$(realpath -m "${1:-$root/build/gpu-bundle}")

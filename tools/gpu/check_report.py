@@ -9,17 +9,21 @@ sources as they are now.
 
 import json
 import pathlib
+import re
 import sys
 
 import plain
 import report as reports
 import sanitizer
+import skips
 import source_hash
 from render import benchmark_lines, render, totals
 
 ROOT = source_hash.ROOT
 SHOWN = 20
-OPERATIONS = ("sample", "token_logprobs", "softmax", "log_softmax", "logsumexp")
+FORWARD = ("softmax", "log_softmax", "logsumexp")
+OPERATIONS = ("sample", "token_logprobs", "measure", "merge", "approx_kl", *FORWARD)
+OPERATIONS += tuple(f"{name}_backward" for name in FORWARD)
 REFRESH = """\
 To make a new report (CONTRIBUTING.md, "CUDA"):
     tools/gpu/bundle.sh                              anywhere
@@ -39,48 +43,30 @@ def about_run(report, present_hash):
         )
 
 
-def about_tests(tests, programs):
+def about_tests(tests, programs, allowed_skips):
     reported = [test["program"] for test in tests]
     for name in sorted(set(programs) - set(reported)):
         yield f"{name} isn't in it"
     for name in sorted(set(reported) - set(programs)):
         yield f"{name} is in it, but there is no tests/{name}.cpp"
     for test in tests:
-        name, outcome = test["program"], test["outcome"]
-        if outcome == "not run":
-            yield f"{name} was not run"
-        elif outcome != "passed" or test["failed"] or test["failures"]:
-            first = test["failures"][0]["name"] if test["failures"] else "?"
-            yield f"{name} {outcome}: {test['failed']} of {test['run']} tests, first {first}"
-        elif test["passed"] + test["skipped"] != test["run"]:
-            yield f"{name}: passed and skipped don't add up to run"
-    total = totals(tests)
-    if total["passed"] == 0:
-        yield "no test ran"
-    if total["cuda_calls"] == 0:
+        wrong = skips.wrong(test, allowed_skips)
+        if wrong:
+            yield f"{test['program']} {wrong}"
+    if totals(tests)["cuda_calls"] == 0:
         yield "no test called the CUDA backend"
 
 
 def about_sanitizers(runs, entries, excepted):
     by_entry = {sanitizer.entry_of(run): run for run in runs}
-    unused = set(excepted)
     for entry in entries:
-        name, run = " ".join(entry), by_entry.get(entry, reports.NOT_RUN)
-        wrong = ""
-        if run["outcome"] != "passed":
-            wrong = run["outcome"] + (f" ({run['errors']})" if run.get("errors") else "")
-        elif run["errors"] != 0:
-            wrong = f"{run['errors']} errors"
-        elif run["tests"] == 0:
-            wrong = "the filter matches no test"
-        elif run["cuda_calls"] == 0:
-            wrong = "no call of the CUDA backend"
-        if wrong and entry in excepted:
-            unused.discard(entry)
-        elif wrong:
+        wrong = sanitizer.wrong(by_entry.get(entry, reports.NOT_RUN), excepted.get(entry))
+        if wrong:
+            name = " ".join(entry)
             yield f"{name}: {wrong} (sanitize_exceptions.txt is for what can be explained)"
-    for entry in sorted(unused):
-        yield f"sanitize_exceptions.txt: {' '.join(entry)} excuses nothing"
+    for entry in sorted(excepted):
+        if entry not in entries or by_entry.get(entry, reports.NOT_RUN)["outcome"] == "passed":
+            yield f"sanitize_exceptions.txt: {' '.join(entry)} excuses nothing"
     for entry in sorted(set(by_entry) - set(entries)):
         yield f"{' '.join(entry)} is in it, but not in sanitize.txt"
 
@@ -95,19 +81,23 @@ def about_limits(runs, excepted):
             yield f"{tool} {program}: {run['outcome']}"
 
 
-def about_benchmark(benchmark):
+def about_benchmark(benchmark, command):
     if benchmark["outcome"] != "passed":
         why = f": {benchmark['message']}" if benchmark.get("message") else ""
         yield f"the benchmark: {benchmark['outcome']}{why}"
         return
+    if benchmark["command"] != command:
+        yield f"the benchmark is of `{benchmark['command']}`, must be `{command}` (benchmark.txt)"
     lines = benchmark_lines(benchmark["output"]["results"])
     for operation in OPERATIONS:
-        if not any(key[0].startswith(operation) for key in lines):
+        if not any(re.match(r"\w+", key[0])[0] == operation for key in lines):
             yield f"the benchmark has no {operation}"
     for key, line in lines.items():
         for determinism in ("per-device", "cross-device"):
             if line.get(determinism, {}).get("graph_seconds", 0) <= 0:
                 yield f"the benchmark has no time for {' '.join(map(str, key))} {determinism}"
+        if line.get("per-device", {}).get("spread", 0) < 1:
+            yield f"the benchmark has no spread for {' '.join(map(str, key))}"
 
 
 def problems(root):
@@ -122,16 +112,20 @@ def problems(root):
         return [f"report.json is no JSON: {error}"]
     if report.get("format") != reports.FORMAT:
         return [f"format {report.get('format')}, must be {reports.FORMAT}"]
-    entries = sanitizer.entries((tools / "sanitize.txt").read_text(encoding="utf-8"))
-    excepted = sanitizer.exceptions((tools / "sanitize_exceptions.txt").read_text(encoding="utf-8"))
+
+    def listed(name):
+        return (tools / name).read_text(encoding="utf-8")
+
+    entries = sanitizer.entries(listed("sanitize.txt"))
+    excepted = sanitizer.exceptions(listed("sanitize_exceptions.txt"))
     programs = [path.stem for path in sorted((root / "tests").glob("*_test.cpp"))]
     programs += plain.PROGRAMS
     found = [
         *about_run(report, source_hash.source_hash(root)),
-        *about_tests(report["tests"], programs),
+        *about_tests(report["tests"], programs, skips.read(listed("skips.txt"))),
         *about_sanitizers(report["sanitizers"], entries, excepted),
         *about_limits(report["limits"], excepted),
-        *about_benchmark(report["benchmark"]),
+        *about_benchmark(report["benchmark"], listed("benchmark.txt").strip()),
     ]
     if markdown != render(report):
         found.append(

@@ -78,6 +78,7 @@ def read(run, json_path):
         "passed": count("passed"),
         "failed": count("failed") + count(None),
         "skipped": count("skipped"),
+        "skips": [name for name, (how, _) in tests.items() if how == "skipped"],
         "cuda_calls": cuda_calls(run.text),
         "seconds": round(run.seconds, 1),
         "failures": [

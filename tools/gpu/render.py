@@ -62,10 +62,11 @@ def tests(report):
 def sanitizers(report):
     text = "\n## compute-sanitizer\n\n"
     keys = ["tool", "program", "filter", "outcome", "errors", "tests", "cuda_calls", "seconds"]
-    titles = [*keys[:6], "calls on cuda", "s"]
+    titles = [*keys[:6], "calls on cuda", "s", "errors in"]
     rows = []
     for run in report["sanitizers"]:
-        rows.append([f"`{run[key]}`" if key == "filter" else run.get(key) for key in keys])
+        row = [f"`{run[key]}`" if key == "filter" else run.get(key) for key in keys]
+        rows.append([*row, ", ".join(run.get("kernels", []))])
     text += table(titles, rows)
     for run in report["sanitizers"]:
         if run.get("message"):
@@ -111,20 +112,25 @@ def benchmark(report):
         f"µs; {output['data']} logits, median of {output['repeats']}. Queued on a stream, each "
         "call on another input (cold) or all on one (warm), and in a CUDA graph (cold). The limit: "
         "a bare read of the logits, or a device copy of as many bytes as the call must move. "
+        "Spread: the slowest divided by the fastest of normal, peaked, flat and 95 % masked "
+        "logits, in a graph. "
         "Costs: what `cross_device` adds in a graph.\n\n"
     )
     titles = ["operation", "dtype", "shape", "cold", "warm", "in graph", "limit", "of it"]
-    titles += ["`cross_device`", "costs"]
+    titles += ["spread", "`cross_device`", "costs"]
     rows = []
     for (operation, dtype, count, columns), line in benchmark_lines(output["results"]).items():
         if len(line) < 2:
             continue  # check_report.py complains
         own, cross = line["per-device"], line["cross-device"]["graph_seconds"]
+        limit = ["", ""]
+        if own["limit"] != "none":
+            limit[0] = f"{own['limit']} {micro(own['limit_seconds'])}"
+            limit[1] = f"{100 * own['fraction_of_limit']:.0f} %"
         rows.append(
             [operation, dtype, f"{count} × {columns}"]
             + [micro(own[f"{name}_seconds"]) for name in ("cold", "warm", "graph")]
-            + [f"{own['limit']} {micro(own['limit_seconds'])}"]
-            + [f"{100 * own['fraction_of_limit']:.0f} %"]
+            + [*limit, f"{own['spread']:.2f}"]
             + [micro(cross), f"{100 * (cross / own['graph_seconds'] - 1):+.0f} %"]
         )
     return text + table(titles, rows)

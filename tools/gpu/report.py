@@ -7,7 +7,7 @@ import json
 
 from render import render
 
-FORMAT = 2
+FORMAT = 3
 NOT_RUN = {"outcome": "not run"}
 
 

@@ -18,15 +18,19 @@ import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
+import architectures
 import gtest_result
 import machine
 import plain
 import process
 import report
 import sanitizer
+import skips
 
 BUNDLE = pathlib.Path(__file__).resolve().parent.parent
 HERE = BUNDLE / "gpu"
+# What makes tests fewer or smaller, or has them run elsewhere, as a developer may have set it.
+STEERING = ("LOGSUM_", "GTEST_", "TESTBRIDGE_")
 PHASES = ("tests", "sanitizers", "benchmark")
 
 
@@ -55,23 +59,26 @@ def arguments():
     return options
 
 
+def listed(name):
+    return (HERE / name).read_text(encoding="utf-8")
+
+
 class Runner:
     def __init__(self, options, manifest):
         self.options = options
         self.parts = report.Parts(options.out)
         self.end = time.monotonic() + options.deadline
         self.programs = manifest["programs"]
-        self.entries = sanitizer.entries((HERE / "sanitize.txt").read_text(encoding="utf-8"))
-        exceptions = (HERE / "sanitize_exceptions.txt").read_text(encoding="utf-8")
-        self.excused = sanitizer.exceptions(exceptions)
+        self.entries = sanitizer.entries(listed("sanitize.txt"))
+        self.excused = sanitizer.exceptions(listed("sanitize_exceptions.txt"))
+        self.skips = skips.read(listed("skips.txt"))
         self.limits = sanitizer.limits(self.excused)
         self.sanitizer = options.sanitizer or sanitizer.find(BUNDLE)
         if options.backend != "cuda":
             self.sanitizer = None  # it refuses programs that don't use the GPU
-        self.environment = dict(
-            os.environ, LOGSUM_DEMO_LOGITS=str(BUNDLE / "examples/data/demo_logits.safetensors")
-        )
-        self.environment.pop("LOGSUM_TEST_BACKEND", None)
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(STEERING)}
+        demo = BUNDLE / "examples/data/demo_logits.safetensors"
+        self.environment["LOGSUM_DEMO_LOGITS"] = str(demo)
         if options.backend == "cuda":
             self.environment["LOGSUM_TEST_BACKEND"] = "cuda"
         for folder in ("logs", "gtest"):
@@ -92,7 +99,7 @@ class Runner:
         self.parts.put(kind, name, result)
         counts = "".join(
             f", {result[key]} {key.replace('_', ' ')}"
-            for key in ("run", "failed", "errors", "cuda_calls")
+            for key in ("run", "failed", "skipped", "errors", "cuda_calls")
             if result.get(key) is not None
         )
         print(f"{result['outcome']}: {kind} {name}{counts}, {run.seconds:.1f} s", flush=True)
@@ -119,7 +126,7 @@ class Runner:
 
     def benchmark(self):
         text = self.options.benchmark
-        text = text or (HERE / "benchmark.txt").read_text(encoding="utf-8").strip()
+        text = text or listed("benchmark.txt").strip()
 
         def read(run):
             result = {"command": text, "outcome": "failed", "seconds": round(run.seconds, 1)}
@@ -145,6 +152,28 @@ class Runner:
                     yield self.sanitize, entry
             for limit in self.limits:
                 yield self.limit, *limit
+
+    def complaints(self, made):
+        """What a report's parts that have run say against what they tried."""
+        for test in made["tests"]:
+            rehearsed = {test["program"]: set(test.get("skips", ()))}
+            allowed = self.skips if self.options.backend == "cuda" else rehearsed
+            if test["outcome"] != "not run" and (wrong := skips.wrong(test, allowed)):
+                yield f"{test['program']} {wrong}"
+        for run in made["sanitizers"]:
+            entry = sanitizer.entry_of(run)
+            if run["outcome"] != "not run" and (
+                wrong := sanitizer.wrong(run, self.excused.get(entry))
+            ):
+                yield f"{' '.join(entry)}: {wrong}"
+        for run in made["limits"]:
+            if run["outcome"] == "passed":
+                yield (
+                    f"{run['tool']} no longer reports {run['program']}: "
+                    "exceptions that name it must go (sanitize_exceptions.txt)"
+                )
+        if made["benchmark"]["outcome"] not in ("passed", "not run"):
+            yield f"the benchmark: {made['benchmark']['outcome']}"
 
     def all(self):
         with ThreadPoolExecutor(self.options.jobs) as pool:
@@ -176,6 +205,13 @@ def main():
     facts, why = machine.gpu()
     if options.backend == "cuda" and why:
         sys.exit(f"run.py: no GPU: {why} (a rehearsal without one: --backend cpu)")
+    compiled_for, has = manifest["build"]["architectures"], facts["compute_capability"]
+    if options.backend == "cuda" and not architectures.runs_on(compiled_for, has):
+        sys.exit(
+            f"run.py: this bundle is compiled for {compiled_for}, {facts['device']} has compute "
+            f"capability {has}: CUDAARCHS={has.replace('.', '')}-real tools/gpu/bundle.sh makes "
+            "one for it"
+        )
     unpack_sanitizer()
     for program in (*(BUNDLE / "bin").iterdir(), *(BUNDLE / "sanitizer").glob("*")):
         if not os.access(program, os.X_OK):
@@ -200,19 +236,10 @@ def main():
         made = report.compose(runner.parts, session, runner.programs, runner.entries, runner.limits)
         report.write(runner.parts, made)
         print(f"{options.out / 'report.md'}")
-    parts = [*made["tests"], made["benchmark"]]
-    for run in made["sanitizers"]:
-        if sanitizer.entry_of(run) not in runner.excused:
-            parts.append(run)
-    good = all(part["outcome"] in ("passed", "not run") for part in parts)
-    for run in made["limits"]:
-        if run["outcome"] == "passed":
-            good = False
-            print(
-                f"{run['tool']} no longer reports {run['program']}: "
-                "exceptions that name it must go (sanitize_exceptions.txt)"
-            )
-    sys.exit(not good)
+    found = list(runner.complaints(made))
+    for complaint in found:
+        print(complaint)
+    sys.exit(bool(found))
 
 
 if __name__ == "__main__":
