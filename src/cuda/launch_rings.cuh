@@ -15,7 +15,7 @@
 namespace logsum::cuda {
 
 template <class Op>
-__global__ __launch_bounds__(kRingThreads<Op::kDType>,
+__global__ __launch_bounds__(RingMemory<Op>::kThreads,
                              1) void rings_kernel(const __grid_constant__ typename Op::Call call,
                                                   const __grid_constant__ TileTemperature scalar,
                                                   const __grid_constant__ RingSpace space) {
@@ -61,7 +61,7 @@ Status launch_rings(const typename Op::Call& call, float temperature,
   attribute.id = cudaLaunchAttributeClusterDimension;
   attribute.val.clusterDim = {static_cast<unsigned>(space.blocks), 1, 1};
   cudaLaunchConfig_t config = {};
-  config.blockDim = kRingThreads<Op::kDType>;
+  config.blockDim = RingMemory<Op>::kThreads;
   config.dynamicSmemBytes = static_cast<std::size_t>(bytes);
   config.stream = static_cast<cudaStream_t>(context.stream);
   config.attrs = &attribute;

@@ -73,8 +73,8 @@ struct RingSoftmax {
   static constexpr bool kIsLog = kKept == Kept::norm;
   static constexpr bool kByHardware =
       !kIsLog && kDType != DType::f32 && std::is_same_v<typename Kind::Exp, Hardware>;
-  using Row = std::conditional_t<kIsLog, RingNorm,
-                                 std::conditional_t<kByHardware, RingHardware, RingExp>>;
+  using Row =
+      std::conditional_t<kIsLog, RingNorm, std::conditional_t<kByHardware, RingHardware, RingExp>>;
   static constexpr int kInputs = 1;
   static constexpr int kAhead = kIsLog || kByHardware ? kRingAhead : kBusyRingAhead;
 

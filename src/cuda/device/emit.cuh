@@ -47,8 +47,8 @@ struct NearExponentials {
 };
 
 // softmax by the hardware's exponential, of an output of two bytes: before it is rounded to 8 or 11
-// bits p is off by 4e-6 where it is above 2^-24, by 1.4e-5 where it is 2^-126 (z − m and its product
-// with 1/T are rounded), for a third of the instructions. Any logit of a row that is ok.
+// bits p is off by 4e-6 where it is above 2^-24, by 1.4e-5 where it is 2^-126 (z − m and its
+// product with 1/T are rounded), for a third of the instructions. Any logit of a row that is ok.
 struct HardwareSoftmax {
   static constexpr float kLift = 64;  // so that no p is flushed to 0 that a bf16 could hold
 

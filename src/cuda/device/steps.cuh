@@ -178,7 +178,7 @@ template <DType kDType, class F, class... Inputs>
 __device__ __forceinline__ void write_chunk(const F& f, std::byte* out, const Inputs*... in) {
   constexpr int kBytes = size_of(kDType);
   const StepLayout layout(kDType);
-#pragma unroll 2
+#pragma unroll
   for (int first = 0; first < kChunk; first += kLanes) {
     const StepValues values =
         apply(f, load_step(TensorTile(const_cast<std::byte*>(in), kBytes, kDType), layout, first,

@@ -191,8 +191,8 @@ __device__ __forceinline__ void consume(const RingSpace& space, const RingPlace&
     if constexpr (Op::Measure::kAwaitsAll) {
       // Its last slot may hold what the warp itself is to emit.
       next = measured.slot.behind(before, space.slots);
-      may_measure = may_measure &&
-                    memory.is_emptied(next.ahead(Memory::kTileSlots - 1, space.slots));
+      may_measure =
+          may_measure && memory.is_emptied(next.ahead(Memory::kTileSlots - 1, space.slots));
     }
     if (may_measure && (ahead < sure || memory.is_emptied(next)) && memory.has_slot(next)) {
       if (measured.is_new_row) {
