@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "cuda/schedule.hpp"
+#include "cuda/span_space.hpp"
 #include "support/on.hpp"
 #include "support/refusals.hpp"
 
@@ -89,6 +91,48 @@ TEST(Devices, ClustersAreAsLargeAsAllRowsLeaveRoomFor) {
   EXPECT_EQ(explained(h200(), {.rows = 133, .columns = 151936}).warps, 8);
   EXPECT_EQ(explained(h200(), {.rows = 265, .columns = 151936}).schedule, Schedule::spans);
   EXPECT_EQ(explained(h200(), {.rows = 1, .columns = 97 * 4096}).schedule, Schedule::spans);
+}
+
+// Rows that clusters don't suit, and fewer tiles than the warps of all processors.
+TEST(Devices, FewTilesAreSpreadOverAllProcessors) {
+  const auto blocks = [](std::int64_t rows, std::int64_t columns) {
+    const ScheduleInfo info =
+        explained(h200(), {.rows = rows, .columns = columns, .dtype = DType::bf16});
+    EXPECT_EQ(info.schedule, Schedule::spans);
+    EXPECT_EQ(info.threads, 768);
+    return info.blocks;
+  };
+  EXPECT_EQ(blocks(300, 4096), 132);
+  EXPECT_EQ(blocks(1, 97 * 4096), 97);  // no CTA without a tile
+  EXPECT_EQ(blocks(2, 97 * 4096), 132);
+}
+
+// A span's tiles are divided by a row's with a multiplication, wherever that is exact.
+TEST(Devices, ATilesRowIsExact) {
+  constexpr int kBlocks = 10;
+  for (const std::int64_t tiles : {2, 3, 5, 37, 64, 97, 127, 128})
+    for (const std::int64_t end : {std::int64_t{1000}, (std::int64_t{1} << 32) / tiles,
+                                   (std::int64_t{1} << 32) / tiles + 999, cuda::kMostSpanTiles}) {
+      // As many rows as let a span end there.
+      const std::int64_t rows = std::max<std::int64_t>((end - tiles) * kBlocks / tiles, 1);
+      const cuda::SpanSpace space = cuda::span_space(nullptr, rows, tiles, 1, kBlocks);
+      EXPECT_EQ(space.inverse_tiles != 0, end <= (std::int64_t{1} << 32) / tiles) << tiles;
+      if (space.inverse_tiles == 0) continue;
+      for (std::int64_t at = end; at > std::max<std::int64_t>(0, end - 3 * tiles); --at)
+        EXPECT_EQ(static_cast<std::uint64_t>(at - 1) * space.inverse_tiles >> 32, (at - 1) / tiles)
+            << at - 1 << " of rows of " << tiles;
+    }
+}
+
+TEST(Devices, RefusesMoreTilesThanASpanCounts) {
+  ScheduleInfo info;
+  const std::int64_t most = cuda::kMostSpanTiles - 1;  // per processor, of rows of one tile
+  EXPECT_EQ(explained(h200(), {.rows = 132 * most}).schedule, Schedule::spans);
+  for (const VisitedRows& rows :
+       {VisitedRows{.rows = 132 * most + 1}, VisitedRows{.rows = INT64_MAX},
+        VisitedRows{.columns = INT64_MAX}, VisitedRows{.rows = INT64_MAX, .columns = INT64_MAX}})
+    expect_refused(explain_schedule(h200(), rows, Schedule::automatic, info),
+                   StatusCode::unsupported, {"too many for 132 processors"});
 }
 
 TEST(Devices, AScheduleCanBeWanted) {
