@@ -2,6 +2,7 @@
 // What is asked of a device, once per process: a call's host time is a decode step's.
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <atomic>
 #include <mutex>
 
@@ -41,6 +42,22 @@ Status find_clusters(DeviceLimits& limits) {
   return {};
 }
 
+// A build whose newest code is PTX for an older GPU runs on a newer one as on that: the kernels
+// were compiled without what the newer has, clusters among it. The code is for one GPU in all
+// files, so any kernel tells; where there is none for this device, launches say so.
+Status limit_to_code(DeviceLimits& limits) {
+  cudaFuncAttributes code;
+  const cudaError_t error = cudaFuncGetAttributes(&code, &whole_processor_kernel);
+  if (error == cudaErrorNoKernelImageForDevice) {
+    cudaGetLastError();  // or the next launch would be taken to have failed
+    limits.capability = 0;
+    return {};
+  }
+  LOGSUM_RETURN_IF_CUDA_ERROR(error);
+  limits.capability = std::min(limits.capability, code.ptxVersion);
+  return {};
+}
+
 Status find_limits(int device, DeviceLimits& limits) {
   limits.device = device;
   int major = 0, minor = 0;
@@ -53,6 +70,7 @@ Status find_limits(int device, DeviceLimits& limits) {
   LOGSUM_RETURN_IF_CUDA_ERROR(
       get(cudaDevAttrMaxSharedMemoryPerBlockOptin, limits.shared_per_block));
   limits.capability = 10 * major + minor;
+  LOGSUM_RETURN_IF_ERROR(limit_to_code(limits));
   return limits.capability >= 90 ? find_clusters(limits) : Status();
 }
 

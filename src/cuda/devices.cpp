@@ -45,7 +45,7 @@ Status cuda_device(std::int32_t index, DeviceInfo& info) noexcept {
   cudaDeviceProp found;
   LOGSUM_RETURN_IF_CUDA_ERROR(cudaGetDeviceProperties(&found, index));
   std::snprintf(info.name, sizeof info.name, "%s", found.name);
-  info.capability = limits.capability;
+  info.capability = 10 * found.major + found.minor;
   info.multiprocessors = limits.processors;
   info.shared_bytes_per_block = limits.shared_per_block;
   std::copy(std::begin(limits.clusters), std::end(limits.clusters), info.clusters);

@@ -22,7 +22,7 @@ inline constexpr int kClusterSizes = DeviceInfo::kClusterSizes;
 struct DeviceLimits {
   int device = 0;  // its number
   int processors = 0;
-  int capability = 0;                // 90: compute capability 9.0
+  int capability = 0;                // 90: compute capability 9.0; its code's where that is older
   int shared_per_block = 0;          // the most that a CTA may have
   int clusters[kClusterSizes] = {};  // of 2^i CTAs with a processor each that run at once
 };
