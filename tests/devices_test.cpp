@@ -9,6 +9,7 @@
 
 #include "cuda/schedule.hpp"
 #include "cuda/span_space.hpp"
+#include "logsum/logsumexp.hpp"
 #include "support/on.hpp"
 #include "support/refusals.hpp"
 
@@ -45,6 +46,9 @@ TEST(Devices, WhatIsMissingIsNamed) {
     EXPECT_STRNE(device.name, "");
     EXPECT_GE(device.capability, 50);
     EXPECT_GT(device.multiprocessors, 0);
+    if (device.clusters[1] > 0) {
+      EXPECT_EQ(device.clusters[0], device.multiprocessors);
+    }
     EXPECT_GT(device.memory_bytes, device.l2_bytes);
     expect_refused(cuda_device(cuda.device_count, device), StatusCode::invalid_argument,
                    {"isn't there", "must be in [0, "});
@@ -54,6 +58,18 @@ TEST(Devices, WhatIsMissingIsNamed) {
   } else if (cuda.driver == 0) {
     expect_refused(first, StatusCode::unsupported, {"no NVIDIA driver"});
   }
+}
+
+// By an operation in the same words.
+TEST(Devices, AnOperationNamesWhatIsMissing) {
+  DeviceInfo device;
+  const Status first = cuda_device(0, device);
+  if (first.ok() || !cuda_info().compiled) GTEST_SKIP() << "a GPU is there, or no backend for it";
+  float z[2] = {}, lse = 99;
+  const Device gpu{DeviceType::cuda, 0};
+  expect_refused(
+      logsumexp({.logits = Tensor::of(z, {1, 2}, gpu), .lse = Tensor::of(&lse, {1}, gpu)}),
+      first.code(), {"logsumexp: ", first.message()});
 }
 
 TEST(Devices, FewRowsGetClusters) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <utility>
 
 #include "cuda/error.hpp"
 #include "cuda/schedule.hpp"
@@ -22,6 +23,7 @@ Status find_clusters(DeviceLimits& limits) {
       kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, limits.shared_per_block));
   LOGSUM_RETURN_IF_CUDA_ERROR(
       cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1));
+  limits.clusters[0] = limits.processors;
   for (int i = 1; i < kClusterSizes; ++i) {
     cudaLaunchAttribute attribute = {};
     attribute.id = cudaLaunchAttributeClusterDimension;
@@ -53,7 +55,7 @@ Status limit_to_code(DeviceLimits& limits) {
     limits.capability = 0;
     return {};
   }
-  LOGSUM_RETURN_IF_CUDA_ERROR(error);
+  if (error != cudaSuccess) return cuda_error("cudaFuncGetAttributes", error);
   limits.capability = std::min(limits.capability, code.ptxVersion);
   return {};
 }
@@ -61,14 +63,13 @@ Status limit_to_code(DeviceLimits& limits) {
 Status find_limits(int device, DeviceLimits& limits) {
   limits.device = device;
   int major = 0, minor = 0;
-  const auto get = [device](cudaDeviceAttr attribute, int& value) {
-    return cudaDeviceGetAttribute(&value, attribute, device);
-  };
-  LOGSUM_RETURN_IF_CUDA_ERROR(get(cudaDevAttrMultiProcessorCount, limits.processors));
-  LOGSUM_RETURN_IF_CUDA_ERROR(get(cudaDevAttrComputeCapabilityMajor, major));
-  LOGSUM_RETURN_IF_CUDA_ERROR(get(cudaDevAttrComputeCapabilityMinor, minor));
-  LOGSUM_RETURN_IF_CUDA_ERROR(
-      get(cudaDevAttrMaxSharedMemoryPerBlockOptin, limits.shared_per_block));
+  const std::pair<cudaDeviceAttr, int*> attributes[] = {
+      {cudaDevAttrMultiProcessorCount, &limits.processors},
+      {cudaDevAttrComputeCapabilityMajor, &major},
+      {cudaDevAttrComputeCapabilityMinor, &minor},
+      {cudaDevAttrMaxSharedMemoryPerBlockOptin, &limits.shared_per_block}};
+  for (const auto& [attribute, value] : attributes)
+    LOGSUM_RETURN_IF_CUDA_ERROR(cudaDeviceGetAttribute(value, attribute, device));
   limits.capability = 10 * major + minor;
   LOGSUM_RETURN_IF_ERROR(limit_to_code(limits));
   return limits.capability >= 90 ? find_clusters(limits) : Status();

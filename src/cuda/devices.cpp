@@ -22,17 +22,8 @@ CudaInfo cuda_info() noexcept {
 }
 
 Status cuda_device(std::int32_t index, DeviceInfo& info) noexcept {
-  int driver = 0, count = 0;
-  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
-    return Status::error(StatusCode::unsupported, "no NVIDIA driver on this machine");
-  const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0))
-    return Status::error(StatusCode::unsupported, "the driver finds no GPU");
-  if (error == cudaErrorInsufficientDriver)
-    return Status::error(
-        StatusCode::unsupported, "the driver is for CUDA %d.%d, this build needs one for %d.%d",
-        driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
-  if (error != cudaSuccess) return cuda::cuda_error("looking for GPUs", error);
+  std::int32_t count = 0;
+  LOGSUM_RETURN_IF_ERROR(cuda::count_devices(count));
   if (index < 0 || index >= count)
     return Status::error(StatusCode::invalid_argument, "GPU %d isn't there, must be in [0, %d]",
                          index, count - 1);
