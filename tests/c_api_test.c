@@ -102,6 +102,7 @@ static void shards_agree_with_the_row(void) {
   m.records = logsum_tensor_contiguous(record.bytes, LOGSUM_U8, 3, record_shape);
   m.targets = vector_of(&target, LOGSUM_I64, 1);
   m.target_logits = vector_of(&target_logit, LOGSUM_F32, 1);
+  CHECK(logsum_measure_workspace_size(&m) == 0); /* on the host */
   CHECK_OK(logsum_measure(&m, NULL));
 
   logsum_merge_args j = logsum_merge_args_defaults();

@@ -7,6 +7,7 @@
 
 #include "logsum/approx_kl.hpp"
 #include "logsum/logsumexp.hpp"
+#include "logsum/measure.hpp"
 #include "logsum/softmax.hpp"
 #include "logsum/softmax_backward.hpp"
 #include "support/executors.hpp"
@@ -92,6 +93,23 @@ TEST(Workspace, SizesFromShapesOnly) {
   EXPECT_EQ(sample_workspace_size({.logits = args.logits}), 0u);
 }
 
+// On a GPU measure shares rows between CTAs through the workspace: as token_logprobs, it refuses
+// one that is too small before it looks for its backend.
+TEST(Workspace, MeasureNeedsWhatTokenLogprobsNeedsOnAGpu) {
+  const Device gpu{DeviceType::cuda, 0};
+  float z[20] = {};
+  alignas(64) std::byte memory[256], records[2 * 24];
+  const MeasureArgs args{.logits = Tensor::of(z, {2, 10}, gpu),
+                         .records = Tensor::of(reinterpret_cast<std::uint8_t*>(records),
+                                               {2, 1, sizeof(TileRecord)}, gpu)};
+  const std::size_t size = measure_workspace_size(args);
+  EXPECT_EQ(size, token_logprobs_workspace_size({.logits = args.logits}));
+  EXPECT_GT(size, sizeof memory);
+  expect_refused(measure(args, {.workspace = {memory, sizeof memory}}), StatusCode::out_of_memory,
+                 {"measure: workspace has 256 bytes, needs " + std::to_string(size)});
+  EXPECT_EQ(measure_workspace_size({.logits = Tensor::of(z, {2, 10})}), 0u);
+}
+
 // Of arguments that the operation refuses: no crash, and nothing that overflows in a sum.
 TEST(Workspace, SizesOfNonsense) {
   Tensor t = Tensor::of(static_cast<float*>(nullptr), {2, 3});
@@ -108,10 +126,13 @@ TEST(Workspace, SizesOfNonsense) {
   for (const std::vector<std::int64_t>& shape : std::vector<std::vector<std::int64_t>>{
            {kMost}, {1, kMost}, {kMost, kMost}, {1 << 20, kMost}, {kMost, 1}, {0, kMost}}) {
     const Tensor huge = Tensor::contiguous(nullptr, DType::f32, shape);
+    Tensor on_gpu = huge;
+    on_gpu.device.type = DeviceType::cuda;
     const std::size_t sizes[] = {
         token_logprobs_workspace_size({.logits = huge}),
         token_logprobs_workspace_size({.logits = z, .vocab_size = kMost}),
         sample_workspace_size({.logits = huge}),
+        measure_workspace_size({.logits = on_gpu}),
         softmax_workspace_size({.logits = huge, .output = huge, .dim = 0}),
         softmax_backward_workspace_size(
             {.grad_output = huge, .output = huge, .grad_logits = huge, .dim = 0}),

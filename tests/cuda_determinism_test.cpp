@@ -106,6 +106,12 @@ TEST_F(CudaDeterminism, PerDeviceKeepsTheContract) {
     const Draws got = draws_of(logits, gpu, rows.sampling());
     const Scores scores =
         scores_of(logits, rows.targets, gpu, TokenLogprobsArgs{.temperature = kTemperature});
+    // A rollout's ratio against the policy that made it is 1: the sampler is the scorer.
+    const Scores of_drawn =
+        scores_of(logits, got.token, gpu, TokenLogprobsArgs{.temperature = kTemperature});
+    const Scores raw_of_drawn = scores_of(logits, got.token, gpu);
+    ASSERT_TRUE(same_elements(got.logprob, 0, of_drawn.logprobs, 0, got.rows));
+    ASSERT_TRUE(same_elements(got.raw_logprob, 0, raw_of_drawn.logprobs, 0, got.rows));
     for (std::size_t i = 0; i < got.rows; ++i) {
       const std::vector<float>& z = rows.values[i];
       ASSERT_EQ(got.status[i], static_cast<int>(RowStatus::ok));

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Calls in a CUDA graph: a replay reads what its tensors then hold, logits and parameters. Under
-// the strictest capture mode a call that waits or allocates would make the capture fail.
+// the strictest capture mode a call that waits, or allocates otherwise than on the stream, would
+// make the capture fail.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "logsum/logsumexp.hpp"
@@ -42,6 +44,7 @@ class Graph {
     stream_.wait();
   }
 
+  // Sorted: a graph's nodes have no order of their own.
   std::vector<cudaGraphNodeType> nodes() const {
     std::size_t count = 0;
     must("nodes", cudaGraphGetNodes(graph_, nullptr, &count));
@@ -50,6 +53,7 @@ class Graph {
     std::vector<cudaGraphNodeType> types(count);
     for (std::size_t i = 0; i < count; ++i)
       must("a node", cudaGraphNodeGetType(nodes[i], &types[i]));
+    std::sort(types.begin(), types.end());
     return types;
   }
 
@@ -66,12 +70,17 @@ const std::vector<cudaGraphNodeType> kOneKernel = {cudaGraphNodeTypeKernel};
 template <class Operation, class Args>
 class Captured {
  public:
-  Captured(Operation operation, const Args& args,
-           std::size_t (*workspace_size)(const Args&) noexcept, Context context)
-      : moved_(cuda_memory(), args), workspace_(workspace_size(moved_.args())) {
+  using WorkspaceSize = std::size_t (*)(const Args&) noexcept;  // null: without a workspace
+
+  Captured(Operation operation, const Args& args, std::type_identity_t<WorkspaceSize> size,
+           Context context)
+      : moved_(cuda_memory(), args) {
     moved_.add_tensors();
     moved_.mirror().to_device();
-    context.workspace = {workspace_.data(), workspace_size(moved_.args())};
+    if (size != nullptr) {
+      workspace_.emplace(size(moved_.args()));
+      context.workspace = {workspace_->data(), size(moved_.args())};
+    }
     call_on_gpu(operation, moved_.args(), context);
     must("the first call", cudaDeviceSynchronize());
     graph_.emplace([&](cudaStream_t stream) {
@@ -90,7 +99,7 @@ class Captured {
 
  private:
   Moved<Args> moved_;
-  DeviceBuffer<std::byte> workspace_;
+  std::optional<DeviceBuffer<std::byte>> workspace_;
   std::optional<Graph> graph_;
 };
 
@@ -100,27 +109,29 @@ struct Inputs {
   std::vector<std::int64_t> seed, offset, target;
   std::vector<double> u;
 
-  explicit Inputs(std::int64_t rows) : rows_(rows) {
+  explicit Inputs(std::int64_t rows, std::int64_t columns = kColumns)
+      : rows_(rows), columns_(columns) {
     for (auto* v : {&seed, &offset, &target}) v->resize(std::size_t(rows));
     temperature.resize(std::size_t(rows));
     u.resize(std::size_t(rows));
-    logits = many_logits(std::size_t(rows * kColumns), 5, 8);
+    logits = many_logits(std::size_t(rows * columns), 5, 8);
     change(0);
   }
 
   void change(std::uint32_t replay) {
+    const auto columns = static_cast<std::size_t>(columns_);
     for (std::size_t i = 0; i < seed.size(); ++i) {
       const auto k = static_cast<std::uint32_t>(i);
-      logits[i * kColumns + (i + replay) % kColumns] = 9;
+      logits[i * columns + (i + replay) % columns] = 9;
       temperature[i] = 0.25f + static_cast<float>((k + replay) % 8) / 4;
       seed[i] = static_cast<std::int64_t>(replay) << 33;
       offset[i] = static_cast<std::int64_t>(i * 3 + replay);
-      target[i] = static_cast<std::int64_t>((i * 7919 + replay * 31) % kColumns);
+      target[i] = static_cast<std::int64_t>((i * 7919 + replay * 31) % columns);
       u[i] = uniform(17, i, replay);
     }
   }
 
-  Tensor tensor() { return Tensor::of(logits.data(), {rows_, kColumns}); }
+  Tensor tensor() { return Tensor::of(logits.data(), {rows_, columns_}); }
   Tensor temperatures() { return Tensor::of(temperature.data(), {rows_}); }
   SampleArgs sampling(bool from_u) {
     SampleArgs args{.temperature = temperatures(),
@@ -131,7 +142,7 @@ struct Inputs {
   }
 
  private:
-  std::int64_t rows_;
+  std::int64_t rows_, columns_;
 };
 
 std::uint32_t replays_of(std::int64_t rows) { return rows > 300 || is_quick() ? 3 : 20; }
@@ -149,26 +160,53 @@ void expect_same(const Results& replay, Determinism determinism, const Direct& d
   ASSERT_TRUE(same_bits(replay, direct(Context{.backend = Backend::cpu})));
 }
 
+// `size` may be null, as Captured takes it.
+void expect_samples(Inputs& inputs, bool from_u, const Context& context,
+                    std::size_t (*size)(const SampleArgs&) noexcept,
+                    const std::vector<cudaGraphNodeType>& nodes) {
+  const std::int64_t rows = inputs.tensor().shape[0];
+  const Draws unwritten(std::size_t(rows), 1);
+  Draws d = unwritten;
+  const SampleArgs args = draws_into(d, inputs.tensor(), inputs.sampling(from_u));
+  Captured captured(&sample, args, size, context);
+  ASSERT_EQ(captured.nodes(), nodes);
+  for (std::uint32_t replay = 1; replay <= replays_of(rows); ++replay) {
+    inputs.change(replay);
+    d = unwritten;  // where it is
+    captured.replay();
+    expect_same(d, context.determinism, [&](const Context& direct) {
+      return draws_of(inputs.tensor(), direct, inputs.sampling(from_u));
+    });
+  }
+}
+
 TEST_F(CudaGraph, SampleIsOneKernelThatReadsItsParameters) {
-  for (const std::int64_t rows : kRows)
+  std::vector<std::pair<std::int64_t, std::int64_t>> shapes = {{3, 151936}};  // a cluster of many
+  for (const std::int64_t rows : kRows) shapes.emplace_back(rows, kColumns);
+  for (const auto& [rows, columns] : shapes)
     for (const Determinism determinism : kDeterminisms)
       for (const bool from_u : {false, true}) {
-        SCOPED_TRACE(std::to_string(rows) + " rows, " + (from_u ? "u" : "seed"));
-        Inputs inputs(rows);
-        const Draws unwritten(std::size_t(rows), 1);
-        Draws d = unwritten;
-        const SampleArgs args = draws_into(d, inputs.tensor(), inputs.sampling(from_u));
-        Captured captured(&sample, args, &sample_workspace_size, cuda(determinism));
-        ASSERT_EQ(captured.nodes(), kOneKernel);
-        for (std::uint32_t replay = 1; replay <= replays_of(rows); ++replay) {
-          inputs.change(replay);
-          d = unwritten;  // where it is
-          captured.replay();
-          expect_same(d, determinism, [&](const Context& context) {
-            return draws_of(inputs.tensor(), context, inputs.sampling(from_u));
-          });
-        }
+        SCOPED_TRACE(std::to_string(rows) + " rows, V=" + std::to_string(columns) +
+                     (from_u ? ", u" : ", seed"));
+        Inputs inputs(rows, columns);
+        expect_samples(inputs, from_u, cuda(determinism), &sample_workspace_size, kOneKernel);
       }
+}
+
+// Memory of the graph's own, which it takes and gives back at each launch; clusters need none.
+TEST_F(CudaGraph, WithoutAWorkspaceItAllocates) {
+  const std::vector<cudaGraphNodeType> kFour = {cudaGraphNodeTypeKernel, cudaGraphNodeTypeMemset,
+                                                cudaGraphNodeTypeMemAlloc,
+                                                cudaGraphNodeTypeMemFree};
+  for (const auto& [rows, columns] : {std::pair{3, 300000}, std::pair{300, 9001}})
+    for (const Determinism determinism : kDeterminisms) {
+      SCOPED_TRACE(std::to_string(rows) + " rows");
+      Inputs inputs(rows, columns);
+      expect_samples(inputs, false, cuda(determinism, Schedule::spans), nullptr, kFour);
+    }
+  Inputs inputs(8);
+  expect_samples(inputs, false, cuda(Determinism::per_device, Schedule::clusters), nullptr,
+                 kOneKernel);
 }
 
 TEST_F(CudaGraph, TokenLogprobsIsOneKernelThatReadsItsTargets) {

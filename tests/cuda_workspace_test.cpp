@@ -7,6 +7,7 @@
 
 #include "core/workspace.hpp"
 #include "logsum/logsumexp.hpp"
+#include "logsum/measure.hpp"
 #include "logsum/softmax.hpp"
 #include "logsum/softmax_backward.hpp"
 #include "support/cuda.hpp"
@@ -114,6 +115,24 @@ Output call_token_logprobs(const Tensor& logits, const Calls& calls) {
   return all_of({&s.logprobs, &s.lse, &s.entropy, &s.top_logprobs}, {&s.argmax, &s.rank});
 }
 
+Output call_measure(const Tensor& logits, const Calls& calls) {
+  const std::int64_t rows = logits.shape[0], tiles = tile_count(logits.shape[1]);
+  const auto targets = spread_targets(rows, logits.shape[1]);
+  std::vector<TileRecord> records(std::size_t(rows * tiles));
+  Output target_logits(std::size_t(rows), 99), all;
+  const MeasureArgs args{.logits = logits,
+                         .records = Tensor::of(reinterpret_cast<std::uint8_t*>(records.data()),
+                                               {rows, tiles, sizeof(TileRecord)}),
+                         .targets = Tensor::of(targets.data(), {rows}),
+                         .target_logits = Tensor::of(target_logits.data(), {rows})};
+  calls(&on::measure, &measure_workspace_size, args);
+  for (const TileRecord& r : records)
+    all.insert(all.end(),
+               {static_cast<float>(r.n), r.sum, r.moment, r.max, static_cast<float>(r.argmax)});
+  all.insert(all.end(), target_logits.begin(), target_logits.end());
+  return all;
+}
+
 template <auto kSoftmax>
 Output call_softmax(const Tensor& logits, const Calls& calls) {
   Output p(std::size_t(logits.elements()), 99);
@@ -142,6 +161,7 @@ Output call_logsumexp(const Tensor& logits, const Calls& calls) {
 
 constexpr Operation kOperations[] = {&call_sample,
                                      &call_token_logprobs,
+                                     &call_measure,
                                      &call_softmax<&on::softmax>,
                                      &call_softmax<&on::log_softmax>,
                                      &call_softmax_backward,

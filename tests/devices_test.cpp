@@ -7,6 +7,9 @@
 #include <algorithm>
 #include <iterator>
 
+#include "cuda/schedule.hpp"
+#include "cuda/span_space.hpp"
+#include "logsum/logsumexp.hpp"
 #include "support/on.hpp"
 #include "support/refusals.hpp"
 
@@ -43,6 +46,9 @@ TEST(Devices, WhatIsMissingIsNamed) {
     EXPECT_STRNE(device.name, "");
     EXPECT_GE(device.capability, 50);
     EXPECT_GT(device.multiprocessors, 0);
+    if (device.clusters[1] > 0) {
+      EXPECT_EQ(device.clusters[0], device.multiprocessors);
+    }
     EXPECT_GT(device.memory_bytes, device.l2_bytes);
     expect_refused(cuda_device(cuda.device_count, device), StatusCode::invalid_argument,
                    {"isn't there", "must be in [0, "});
@@ -52,6 +58,18 @@ TEST(Devices, WhatIsMissingIsNamed) {
   } else if (cuda.driver == 0) {
     expect_refused(first, StatusCode::unsupported, {"no NVIDIA driver"});
   }
+}
+
+// By an operation in the same words.
+TEST(Devices, AnOperationNamesWhatIsMissing) {
+  DeviceInfo device;
+  const Status first = cuda_device(0, device);
+  if (first.ok() || !cuda_info().compiled) GTEST_SKIP() << "a GPU is there, or no backend for it";
+  float z[2] = {}, lse = 99;
+  const Device gpu{DeviceType::cuda, 0};
+  expect_refused(
+      logsumexp({.logits = Tensor::of(z, {1, 2}, gpu), .lse = Tensor::of(&lse, {1}, gpu)}),
+      first.code(), {"logsumexp: ", first.message()});
 }
 
 TEST(Devices, FewRowsGetClusters) {
@@ -89,6 +107,48 @@ TEST(Devices, ClustersAreAsLargeAsAllRowsLeaveRoomFor) {
   EXPECT_EQ(explained(h200(), {.rows = 133, .columns = 151936}).warps, 8);
   EXPECT_EQ(explained(h200(), {.rows = 265, .columns = 151936}).schedule, Schedule::spans);
   EXPECT_EQ(explained(h200(), {.rows = 1, .columns = 97 * 4096}).schedule, Schedule::spans);
+}
+
+// Rows that clusters don't suit, and fewer tiles than the warps of all processors.
+TEST(Devices, FewTilesAreSpreadOverAllProcessors) {
+  const auto blocks = [](std::int64_t rows, std::int64_t columns) {
+    const ScheduleInfo info =
+        explained(h200(), {.rows = rows, .columns = columns, .dtype = DType::bf16});
+    EXPECT_EQ(info.schedule, Schedule::spans);
+    EXPECT_EQ(info.threads, 768);
+    return info.blocks;
+  };
+  EXPECT_EQ(blocks(300, 4096), 132);
+  EXPECT_EQ(blocks(1, 97 * 4096), 97);  // no CTA without a tile
+  EXPECT_EQ(blocks(2, 97 * 4096), 132);
+}
+
+// A span's tiles are divided by a row's with a multiplication, wherever that is exact.
+TEST(Devices, ATilesRowIsExact) {
+  constexpr int kBlocks = 10;
+  for (const std::int64_t tiles : {2, 3, 5, 37, 64, 97, 127, 128})
+    for (const std::int64_t end : {std::int64_t{1000}, (std::int64_t{1} << 32) / tiles,
+                                   (std::int64_t{1} << 32) / tiles + 999, cuda::kMostSpanTiles}) {
+      // As many rows as let a span end there.
+      const std::int64_t rows = std::max<std::int64_t>((end - tiles) * kBlocks / tiles, 1);
+      const cuda::SpanSpace space = cuda::span_space(nullptr, rows, tiles, 1, kBlocks);
+      EXPECT_EQ(space.inverse_tiles != 0, end <= (std::int64_t{1} << 32) / tiles) << tiles;
+      if (space.inverse_tiles == 0) continue;
+      for (std::int64_t at = end; at > std::max<std::int64_t>(0, end - 3 * tiles); --at)
+        EXPECT_EQ(static_cast<std::uint64_t>(at - 1) * space.inverse_tiles >> 32, (at - 1) / tiles)
+            << at - 1 << " of rows of " << tiles;
+    }
+}
+
+TEST(Devices, RefusesMoreTilesThanASpanCounts) {
+  ScheduleInfo info;
+  const std::int64_t most = cuda::kMostSpanTiles - 1;  // per processor, of rows of one tile
+  EXPECT_EQ(explained(h200(), {.rows = 132 * most}).schedule, Schedule::spans);
+  for (const VisitedRows& rows :
+       {VisitedRows{.rows = 132 * most + 1}, VisitedRows{.rows = INT64_MAX},
+        VisitedRows{.columns = INT64_MAX}, VisitedRows{.rows = INT64_MAX, .columns = INT64_MAX}})
+    expect_refused(explain_schedule(h200(), rows, Schedule::automatic, info),
+                   StatusCode::unsupported, {"too many for 132 processors"});
 }
 
 TEST(Devices, AScheduleCanBeWanted) {

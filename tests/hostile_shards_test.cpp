@@ -74,7 +74,7 @@ void expect_in_row(const Drawn& d, std::int64_t begin, std::int64_t columns) {
 // A temperature that fits no choice: the row draws nothing.
 TEST(HostileShards, DrawWithAnotherTemperature) {
   GuardedRow row(5000);
-  for (const Context& context : all_contexts())
+  for (const Context& context : merge_contexts())
     for (const float made_at : {1.0f, 0.0f})
       for (const float t : {kNaN, -1.0f, kInf, 0.0f, 1e-45f, 1.0f, 0.5f}) {
         std::vector<DrawChoice> choices = good_choices(row.tensor(), made_at);
@@ -94,7 +94,7 @@ TEST(HostileShards, DrawWithAnotherTemperature) {
 TEST(HostileShards, DrawFromAnotherRow) {
   for (const std::int64_t columns : {1, 63, 1000, 4096, 5000, 8192})
     for (const SickRow& sick : sick_rows())
-      for (const Context& context : all_contexts()) {
+      for (const Context& context : merge_contexts()) {
         GuardedRow row(columns);
         std::vector<DrawChoice> choices = good_choices(row.tensor(), 1);
         std::vector<float> z = gaussian(columns, 5, 2, 0);
@@ -126,7 +126,7 @@ TEST(HostileShards, DrawRandomChoices) {
     std::vector<DrawChoice> choices;
     for (int k = 0; k < kDraws; ++k) choices.push_back(random_choice(random));
     const std::int64_t start = i % 2 ? 4096 : 0;
-    for (const Context& context : all_contexts())
+    for (const Context& context : merge_contexts())
       expect_in_row(draw_from(row.tensor(), choices, i % 3 ? 1.0f : 0.0f, context, start), start,
                     5000);
     if (HasFailure()) return;
@@ -136,7 +136,7 @@ TEST(HostileShards, DrawRandomChoices) {
 // A share is part of a tile's mass: one beyond it is no draw, least of all the last column.
 TEST(HostileShards, DrawBeyondTheTilesMass) {
   GuardedRow row(5000);
-  for (const Context& context : all_contexts())
+  for (const Context& context : merge_contexts())
     for (const double share :
          {1 + 0x1p-52, 1.5, 2.0, 1e300, static_cast<double>(kInf), static_cast<double>(kNaN)}) {
       std::vector<DrawChoice> choices = good_choices(row.tensor(), 1);
@@ -170,7 +170,7 @@ TEST(HostileShards, MergeRandomRecords) {
     float lse, entropy, max;
     std::int64_t argmax;
     std::int32_t status;
-    for (const Context& context : all_contexts()) {
+    for (const Context& context : merge_contexts()) {
       const float t = i % 4 ? 1.0f : 0.0f;
       must(on::merge({.shards = {&r, 1},
                       .vocab_size = 9000,

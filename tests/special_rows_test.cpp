@@ -122,6 +122,35 @@ TEST(SpecialRows, SamplesAtAnyTemperatureAndGreedy) {
   });
 }
 
+// Longer than the others': on a GPU a cluster of several CTAs, or spans that share it, find no mass
+// in any of its tiles.
+TEST(SpecialRows, AllMinusInfinityInALongRow) {
+  constexpr std::int64_t kColumns = 151936;
+  for (const DType dtype : logits_dtypes()) {
+    Matrix z(3, kColumns, dtype);
+    z.set_row(0, gaussian(kColumns, 1, 2.5f, 0));
+    z.set_row(1, std::vector<float>(kColumns, -kInf));
+    z.set_row(2, gaussian(kColumns, 2, 2.5f, 0));
+    const std::vector<std::int64_t> targets = {7, kColumns - 1, 5000};
+    for (const Context& context : all_contexts()) {
+      SCOPED_TRACE(std::string(to_string(dtype)) + " " + name_of(context));
+      const Scores scores = scores_of(z.tensor(), targets, context);
+      expect_failed(scores, 1, RowStatus::empty);
+      for (const std::size_t i : {0u, 2u})
+        EXPECT_TRUE(same_row(
+            scores, i, scores_of(z.row(static_cast<std::int64_t>(i)), {targets[i]}, context), 0));
+      for (const float t : {0.5f, 0.0f}) {
+        const SampleArgs args{.temperature = t, .seed = 5, .draws = 2};
+        const Draws draws = draws_of(z.tensor(), context, args);
+        expect_failed(draws, 1, RowStatus::empty);
+        for (const std::size_t i : {0u, 2u})
+          EXPECT_TRUE(
+              same_row(draws, i, draws_of(z.row(static_cast<std::int64_t>(i)), context, args), 0));
+      }
+    }
+  }
+}
+
 // In shards: merge may call a row with both a NaN and a +∞ pos_inf.
 TEST(SpecialRows, Shards) {
   for_each_ward([](Ward& ward, const Context& context) {

@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <numeric>
+
 #include "support/outputs.hpp"
 
 namespace logsum::test {
@@ -73,6 +76,32 @@ TEST(TokenLogprobs, TopNIsTheSortedRow) {
       // The last one's rank counts those before it that are strictly greater.
       for (std::size_t row = 0; row < scores.rows; ++row)
         EXPECT_LE(scores.rank[(row + 1) * static_cast<std::size_t>(n) - 1], n);
+    }
+  }
+}
+
+// More than a warp holds at once, with ties in bf16.
+TEST(TokenLogprobs, ManyOfALongRow) {
+  constexpr std::int64_t kColumns = 151936, kTop = 1000;
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    Batch batch(healthy_rows(), kColumns, dtype, 9);
+    for (const Context& context : contract_contexts()) {
+      std::vector<std::int64_t> ids(static_cast<std::size_t>(batch.rows() * kTop), 99);
+      must(on::token_logprobs(
+          {.logits = batch.tensor(), .top_ids = Tensor::of(ids.data(), {batch.rows(), kTop})},
+          context));
+      for (std::size_t row = 0; row < batch.values.size(); ++row) {
+        const auto& z = batch.values[row];
+        std::vector<std::int64_t> wanted(z.size());
+        std::iota(wanted.begin(), wanted.end(), 0);
+        std::partial_sort(wanted.begin(), wanted.begin() + kTop, wanted.end(),
+                          [&](std::int64_t a, std::int64_t b) {
+                            const float za = z[std::size_t(a)], zb = z[std::size_t(b)];
+                            return za != zb ? za > zb : a < b;
+                          });
+        EXPECT_TRUE(std::equal(wanted.begin(), wanted.begin() + kTop, &ids[row * kTop]))
+            << to_string(dtype) << " row " << row << " " << name_of(context);
+      }
     }
   }
 }

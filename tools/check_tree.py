@@ -27,12 +27,13 @@ PLACES = [
     "src/ops/{op}.cpp",
     "src/reference/{file}.cpp",
     "src/cpu/{file}.cpp",
+    "src/cuda/{op}.cu",
     "src/capi/{file}.cpp",
     "tests/{file}_test.cpp",
     "docs/ops/{file}.md",
 ]
 
-CODE = {".cpp", ".hpp", ".h", ".c", ".py", ".sh", ".cmake"}
+CODE = {".cpp", ".hpp", ".h", ".c", ".cu", ".cuh", ".py", ".sh", ".cmake"}
 MAX_LINE = 100
 
 

@@ -27,7 +27,7 @@ struct DeviceInfo {
   std::int32_t multiprocessors = 0;
   std::int32_t shared_bytes_per_block = 0;  // the most that a block may ask for
   // How many clusters of 1, 2, 4, 8 and 16 blocks, each with a multiprocessor to itself, run at
-  // once; 0: none of this size.
+  // once; 0: none of this size, as all below compute capability 9.0.
   static constexpr int kClusterSizes = 5;
   std::int32_t clusters[kClusterSizes] = {};
   std::size_t l2_bytes = 0;

@@ -244,6 +244,7 @@ static inline logsum_measure_args logsum_measure_args_defaults(void) {
 
 LOGSUM_API logsum_status logsum_measure(const logsum_measure_args* args,
                                         const logsum_context* context);
+LOGSUM_API size_t logsum_measure_workspace_size(const logsum_measure_args* args);
 
 typedef struct logsum_merge_args {
   size_t struct_size;

@@ -34,8 +34,8 @@ static_assert(sizeof(TileRecord) == 24);
 
 // Measures a shard of each row.
 // Shapes: logits [..., W]; records u8 [..., tiles, 24] with tiles = ⌈vocab_size/4096⌉.
-// Errors: invalid_argument, naming the argument. Workspace: none. NaN and +∞ make their tile's sum
-// NaN.
+// Errors: invalid_argument, naming the argument. NaN and +∞ make their tile's sum NaN.
+// Workspace: measure_workspace_size(args) bytes, from shapes only; on the CPU 0.
 struct MeasureArgs {
   Tensor logits = {};   // [..., W] f32 | f16 | bf16; unit stride along W
   Tensor records = {};  // out u8 [..., tiles, 24], contiguous in the last two dimensions
@@ -52,5 +52,7 @@ struct MeasureArgs {
 };
 
 LOGSUM_API Status measure(const MeasureArgs& args, const Context& context = {}) noexcept;
+
+LOGSUM_API std::size_t measure_workspace_size(const MeasureArgs& args) noexcept;
 
 }  // namespace logsum

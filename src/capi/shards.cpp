@@ -8,23 +8,37 @@ static_assert(LOGSUM_TILE_COLUMNS == logsum::kTileColumns);
 static_assert(LOGSUM_TILE_RECORD_BYTES == sizeof(logsum::TileRecord));
 static_assert(LOGSUM_DRAW_CHOICE_BYTES == sizeof(logsum::DrawChoice));
 
+namespace logsum::capi {
+namespace {
+
+MeasureArgs to_cpp_args(const logsum_measure_args& c) {
+  return {.logits = to_cpp(c.logits),
+          .records = to_cpp(c.records),
+          .targets = to_cpp(c.targets),
+          .target_logits = to_cpp(c.target_logits),
+          .temperature = to_cpp(c.temperature),
+          .vocab_start = c.vocab_start,
+          .vocab_size = c.vocab_size,
+          .moment = c.moment != 0};
+}
+
+}  // namespace
+}  // namespace logsum::capi
+
 extern "C" {
 
 logsum_status logsum_measure(const logsum_measure_args* args, const logsum_context* context) {
   using namespace logsum;
-  using capi::to_cpp;
-  return capi::run("logsum_measure", args, logsum_measure_args_defaults(), context,
-                   [](const auto& c, const Context& ctx) {
-                     return measure({.logits = to_cpp(c.logits),
-                                     .records = to_cpp(c.records),
-                                     .targets = to_cpp(c.targets),
-                                     .target_logits = to_cpp(c.target_logits),
-                                     .temperature = to_cpp(c.temperature),
-                                     .vocab_start = c.vocab_start,
-                                     .vocab_size = c.vocab_size,
-                                     .moment = c.moment != 0},
-                                    ctx);
-                   });
+  return capi::run(
+      "logsum_measure", args, logsum_measure_args_defaults(), context,
+      [](const auto& c, const Context& ctx) { return measure(capi::to_cpp_args(c), ctx); });
+}
+
+size_t logsum_measure_workspace_size(const logsum_measure_args* args) {
+  using namespace logsum;
+  return capi::workspace_size(args, logsum_measure_args_defaults(), [](const auto& c) {
+    return measure_workspace_size(capi::to_cpp_args(c));
+  });
 }
 
 logsum_status logsum_merge(const logsum_merge_args* args, const logsum_context* context) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // approx_kl on the GPU: a CTA per run of tokens, whose sums are added in the tokens' order as on
-// the CPU, one thread per sum; then a thread adds the runs'.
+// the CPU, one thread per sum; then one thread adds those of all runs, as their order is fixed too.
 #include "ops/approx_kl.hpp"
 
 #include "core/backend.hpp"

@@ -2,8 +2,10 @@
 // What is asked of a device, once per process: a call's host time is a decode step's.
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <utility>
 
 #include "cuda/error.hpp"
 #include "cuda/schedule.hpp"
@@ -21,6 +23,7 @@ Status find_clusters(DeviceLimits& limits) {
       kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, limits.shared_per_block));
   LOGSUM_RETURN_IF_CUDA_ERROR(
       cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1));
+  limits.clusters[0] = limits.processors;
   for (int i = 1; i < kClusterSizes; ++i) {
     cudaLaunchAttribute attribute = {};
     attribute.id = cudaLaunchAttributeClusterDimension;
@@ -41,18 +44,34 @@ Status find_clusters(DeviceLimits& limits) {
   return {};
 }
 
+// A build whose newest code is PTX for an older GPU runs on a newer one as on that: the kernels
+// were compiled without what the newer has, clusters among it. The code is for one GPU in all
+// files, so any kernel tells; where there is none for this device, launches say so.
+Status limit_to_code(DeviceLimits& limits) {
+  cudaFuncAttributes code;
+  const cudaError_t error = cudaFuncGetAttributes(&code, &whole_processor_kernel);
+  if (error == cudaErrorNoKernelImageForDevice) {
+    cudaGetLastError();  // or the next launch would be taken to have failed
+    limits.capability = 0;
+    return {};
+  }
+  if (error != cudaSuccess) return cuda_error("cudaFuncGetAttributes", error);
+  limits.capability = std::min(limits.capability, code.ptxVersion);
+  return {};
+}
+
 Status find_limits(int device, DeviceLimits& limits) {
   limits.device = device;
   int major = 0, minor = 0;
-  const auto get = [device](cudaDeviceAttr attribute, int& value) {
-    return cudaDeviceGetAttribute(&value, attribute, device);
-  };
-  LOGSUM_RETURN_IF_CUDA_ERROR(get(cudaDevAttrMultiProcessorCount, limits.processors));
-  LOGSUM_RETURN_IF_CUDA_ERROR(get(cudaDevAttrComputeCapabilityMajor, major));
-  LOGSUM_RETURN_IF_CUDA_ERROR(get(cudaDevAttrComputeCapabilityMinor, minor));
-  LOGSUM_RETURN_IF_CUDA_ERROR(
-      get(cudaDevAttrMaxSharedMemoryPerBlockOptin, limits.shared_per_block));
+  const std::pair<cudaDeviceAttr, int*> attributes[] = {
+      {cudaDevAttrMultiProcessorCount, &limits.processors},
+      {cudaDevAttrComputeCapabilityMajor, &major},
+      {cudaDevAttrComputeCapabilityMinor, &minor},
+      {cudaDevAttrMaxSharedMemoryPerBlockOptin, &limits.shared_per_block}};
+  for (const auto& [attribute, value] : attributes)
+    LOGSUM_RETURN_IF_CUDA_ERROR(cudaDeviceGetAttribute(value, attribute, device));
   limits.capability = 10 * major + minor;
+  LOGSUM_RETURN_IF_ERROR(limit_to_code(limits));
   return limits.capability >= 90 ? find_clusters(limits) : Status();
 }
 

@@ -22,17 +22,8 @@ CudaInfo cuda_info() noexcept {
 }
 
 Status cuda_device(std::int32_t index, DeviceInfo& info) noexcept {
-  int driver = 0, count = 0;
-  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
-    return Status::error(StatusCode::unsupported, "no NVIDIA driver on this machine");
-  const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0))
-    return Status::error(StatusCode::unsupported, "the driver finds no GPU");
-  if (error == cudaErrorInsufficientDriver)
-    return Status::error(
-        StatusCode::unsupported, "the driver is for CUDA %d.%d, this build needs one for %d.%d",
-        driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
-  if (error != cudaSuccess) return cuda::cuda_error("looking for GPUs", error);
+  std::int32_t count = 0;
+  LOGSUM_RETURN_IF_ERROR(cuda::count_devices(count));
   if (index < 0 || index >= count)
     return Status::error(StatusCode::invalid_argument, "GPU %d isn't there, must be in [0, %d]",
                          index, count - 1);
@@ -45,7 +36,7 @@ Status cuda_device(std::int32_t index, DeviceInfo& info) noexcept {
   cudaDeviceProp found;
   LOGSUM_RETURN_IF_CUDA_ERROR(cudaGetDeviceProperties(&found, index));
   std::snprintf(info.name, sizeof info.name, "%s", found.name);
-  info.capability = limits.capability;
+  info.capability = 10 * found.major + found.minor;
   info.multiprocessors = limits.processors;
   info.shared_bytes_per_block = limits.shared_per_block;
   std::copy(std::begin(limits.clusters), std::end(limits.clusters), info.clusters);

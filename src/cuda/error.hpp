@@ -5,6 +5,8 @@
 
 #include <cuda_runtime_api.h>
 
+#include <cstring>
+
 #include "logsum/status.hpp"
 
 namespace logsum::cuda {
@@ -20,8 +22,10 @@ inline StatusCode code_of(cudaError_t error) noexcept {
   }
 }
 
+// `what`: up to a parenthesis, so that of a call's text its function is told and not its arguments.
 inline Status cuda_error(const char* what, cudaError_t error) noexcept {
-  return Status::error(code_of(error), "%s: %s", what, cudaGetErrorString(error));
+  return Status::error(code_of(error), "%.*s: %s (%s)", static_cast<int>(std::strcspn(what, "(")),
+                       what, cudaGetErrorString(error), cudaGetErrorName(error));
 }
 
 }  // namespace logsum::cuda

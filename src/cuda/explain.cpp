@@ -40,8 +40,8 @@ Status explain_schedule(const DeviceInfo& device, const VisitedRows& rows, Sched
       info.blocks = chosen.spans.blocks;
       info.threads = chosen.spans.threads;
       info.warps = info.threads / 32;
-      info.shared_bytes = static_cast<std::int32_t>(cuda::shared_ring_bytes(
-          cuda::span_space(nullptr, shape.rows, shape.tiles, shape.raw ? 2 : 1)));
+      info.shared_bytes = static_cast<std::int32_t>(cuda::shared_ring_bytes(cuda::span_space(
+          nullptr, shape.rows, shape.tiles, shape.raw ? 2 : 1, chosen.spans.blocks)));
       break;
     case Schedule::clusters:
       info.blocks_per_row = chosen.clusters.blocks;

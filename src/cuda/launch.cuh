@@ -25,6 +25,7 @@ Status launch_clusters(const typename Op::Call& call, std::int64_t rows,
   using Kind = typename Op::Kind;
   constexpr int kLaneBytes = chunk_lanes_bytes(Kind::kMoment, Kind::kRaw);
   static_assert(kLaneBytes == sizeof(ChunkLanes<Kind>));
+  static_assert(sizeof(ClusterShared<Op>) <= kClusterStaticShared);
   const auto kernel = &clusters_kernel<Op>;
   cudaLaunchAttribute attributes[2] = {};
   attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
@@ -55,7 +56,8 @@ Status launch_spans(const typename Op::Call& call, std::int64_t rows, const Span
   const DeviceScratch scratch(span_bytes(rows, tiles * Kind::kRecords),
                               DeviceScratch::Counters::used, context);
   LOGSUM_RETURN_IF_ERROR(scratch.status());
-  const SpanSpace space = span_space(scratch.at<std::byte>(0), rows, tiles, Kind::kRecords);
+  const SpanSpace space =
+      span_space(scratch.at<std::byte>(0), rows, tiles, Kind::kRecords, schedule.blocks);
   const std::size_t ring = shared_ring_bytes(space);
   const auto kernel = &spans_kernel<Op>;
   static KernelOfDevices of_devices;

@@ -21,8 +21,9 @@ struct MeasuredRow {
 
 // Not inlined: the loop around it must stay small.
 template <class Kind>
-__device__ __noinline__ void finish_row(const MeasuredRowsCall& call, std::int64_t row,
-                                        const TileRecord* records, const MeasuredRow& shared) {
+__device__ __noinline__ void write_measured_row(const MeasuredRowsCall& call, std::int64_t row,
+                                                const TileRecord* records,
+                                                const MeasuredRow& shared) {
   using Call = MeasuredRowsCall;
   const RowAtTemperature<Kind> joined(call.logits, row, records, Temperature(shared.temperature));
   if (warp_lane() != 0) return;
@@ -48,7 +49,7 @@ struct MeasureRows {
 
   __device__ __forceinline__ static void finish(const Call& call, std::int64_t row,
                                                 TileRecord* records, Row& shared) {
-    finish_row<Kind>(call, row, records, shared);
+    write_measured_row<Kind>(call, row, records, shared);
   }
 };
 

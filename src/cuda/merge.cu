@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// merge on the GPU: a thread per row. Records are 24 bytes per 4096 columns; what takes time is the
-// launch.
+// merge on the GPU: a thread per row, as it has 24 bytes per 4096 columns to read.
 #include "core/backend.hpp"
 #include "cuda/device/grid.cuh"
 #include "cuda/grid.hpp"

@@ -26,11 +26,8 @@ struct SampleCall {
         uniforms(plan.uniforms) {}
 
   LOGSUM_HOST_DEVICE bool looks_up_rows() const { return static_cast<bool>(indices); }
-  // −1 where the index is out of bounds: the row is reported, not read.
   LOGSUM_HOST_DEVICE std::int64_t logits_row(std::int64_t row) const {
-    if (!indices) return row;
-    const std::int64_t source = indices.integer(row);
-    return source >= 0 && source < logits.rows ? source : -1;
+    return source_row(indices, logits, row);
   }
 };
 

@@ -8,10 +8,6 @@
 namespace logsum::cuda {
 namespace {
 
-// Static shared memory of a cluster's CTA (its table of records and barriers) and what the driver
-// keeps, rounded up.
-constexpr int kStaticShared = 12 * 1024;
-
 // False where the rows don't suit clusters.
 bool cluster_schedule(const DeviceLimits& limits, const VisitShape& shape,
                       ClusterSchedule& schedule) noexcept {
@@ -27,19 +23,24 @@ bool cluster_schedule(const DeviceLimits& limits, const VisitShape& shape,
   schedule.groups = shape.rows > limits.processors ? kMostClusterGroups / 2 : kMostClusterGroups;
   if (shape.tiles == 1) schedule.groups = 1;  // the others would have nothing to measure
   const int lanes = chunk_lanes_bytes(shape.moment, shape.raw);
-  const int room = limits.shared_per_block - kStaticShared;
+  const int room = limits.shared_per_block - kClusterStaticShared;
   while (schedule.groups > 1 && dynamic_shared(schedule.groups, lanes) > room) schedule.groups /= 2;
   return dynamic_shared(schedule.groups, lanes) <= room;
 }
 
-SpanSchedule span_schedule(const DeviceLimits& limits, const VisitShape& shape) noexcept {
-  SpanSchedule schedule;
+// Few tiles are spread over all processors, though most warps then have none: what a processor
+// reads is limited by what it may ask for at once.
+Status span_schedule(const DeviceLimits& limits, const VisitShape& shape,
+                     SpanSchedule& schedule) noexcept {
+  const std::int64_t most = std::min<std::int64_t>(limits.processors, kMostSpans);
+  if (shape.rows > (kMostSpanTiles - shape.tiles) * most / shape.tiles)
+    return Status::error(StatusCode::unsupported,
+                         "schedule: %lld rows of %lld tiles are too many for %lld processors",
+                         static_cast<long long>(shape.rows), static_cast<long long>(shape.tiles),
+                         static_cast<long long>(most));
   schedule.threads = span_threads(shape.dtype);
-  const std::int64_t warps = schedule.threads / 32;
-  const std::int64_t wanted = (shape.rows * shape.tiles + warps - 1) / warps;
-  schedule.blocks =
-      static_cast<int>(std::min<std::int64_t>({wanted, limits.processors, kMostSpans}));
-  return schedule;
+  schedule.blocks = static_cast<int>(std::min(shape.rows * shape.tiles, most));
+  return {};
 }
 
 // Of a ring beside a row's slice, at least.
@@ -71,8 +72,8 @@ Status visit_schedule(const DeviceLimits& limits, const VisitShape& shape, Sched
                          "schedule: clusters are for up to %d rows of %d tiles",
                          2 * limits.processors, kMostClusterTiles);
   schedule.kind = fits && wanted != Schedule::spans ? Schedule::clusters : Schedule::spans;
-  schedule.spans = span_schedule(limits, shape);
-  return {};
+  if (schedule.kind == Schedule::clusters) return {};
+  return span_schedule(limits, shape, schedule.spans);
 }
 
 bool ring_schedule(const DeviceLimits& limits, std::int64_t rows, std::int64_t columns,

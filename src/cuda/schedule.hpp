@@ -22,7 +22,7 @@ inline constexpr int kClusterSizes = DeviceInfo::kClusterSizes;
 struct DeviceLimits {
   int device = 0;  // its number
   int processors = 0;
-  int capability = 0;                // 90: compute capability 9.0
+  int capability = 0;                // 90: compute capability 9.0; its code's where that is older
   int shared_per_block = 0;          // the most that a CTA may have
   int clusters[kClusterSizes] = {};  // of 2^i CTAs with a processor each that run at once
 };
@@ -34,6 +34,10 @@ struct ClusterSchedule {
   int blocks = 1;         // CTAs per row
   int groups = 1;         // of four warps, in each
 };
+
+// Of a span and a row together, at most: a CTA counts its tiles in 32 bits, and its tickets beyond
+// them.
+inline constexpr std::int64_t kMostSpanTiles = std::int64_t{1} << 31;
 
 struct SpanSchedule {
   int blocks = 1;
@@ -61,6 +65,10 @@ Status visit_schedule(const DeviceLimits& limits, const VisitShape& shape, Sched
 // False where rows are too long. `is_best`: rows and tiles are enough for rings to be the fastest.
 bool ring_schedule(const DeviceLimits& limits, std::int64_t rows, std::int64_t columns,
                    const RingCost& cost, RingSpace& space, bool& is_best) noexcept;
+
+// Static shared memory of a cluster's CTA: its table of records, its barriers, what an operation
+// keeps of a row. At most: launch_clusters checks each operation's.
+inline constexpr int kClusterStaticShared = 12 * 1024;
 
 // The lanes of a chunk and its maximum, as four warps share a tile (device/lanes.cuh).
 constexpr int chunk_lanes_bytes(bool moment, bool raw) {

@@ -29,7 +29,7 @@ struct TokenLogprobsCall : RowsInOrder {
         temperature(plan.temperature) {}
 
   LOGSUM_HOST_DEVICE bool is_scored(std::int64_t target) const {
-    return target != ignore_index && target >= 0 && target < logits.columns;
+    return is_scored_target(target, ignore_index, logits.columns);
   }
 };
 

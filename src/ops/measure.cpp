@@ -2,6 +2,7 @@
 #include "logsum/measure.hpp"
 
 #include "core/backend.hpp"
+#include "core/workspace.hpp"
 #include "ops/shards.hpp"
 #include "ops/temperature.hpp"
 
@@ -38,8 +39,15 @@ Status make_plan(const MeasureArgs& args, MeasurePlan& plan) noexcept {
 Status measure(const MeasureArgs& args, const Context& context) noexcept {
   MeasurePlan plan;
   LOGSUM_RETURN_IF_ERROR(make_plan(args, plan));
+  LOGSUM_RETURN_IF_ERROR(check_workspace("measure", context, measure_workspace_size(args)));
   if (plan.logits.rows == 0) return {};
   return dispatch("measure", &BackendTable::measure, plan, args.logits.device, context);
+}
+
+std::size_t measure_workspace_size(const MeasureArgs& args) noexcept {
+  if (args.logits.device.type != DeviceType::cuda) return 0;
+  return span_workspace_bytes(args.logits, args.logits.rank - 1,
+                              columns_of(args.logits, args.vocab_size), 1);
 }
 
 }  // namespace logsum

@@ -6,6 +6,15 @@
 
 namespace logsum {
 
+// The row of logits that output row `row` reads; −1 where its index is out of bounds: the row is
+// reported, not read.
+LOGSUM_HOST_DEVICE inline std::int64_t source_row(const ElementsView& indices,
+                                                  const RowsView& logits, std::int64_t row) {
+  if (!indices) return row;
+  const std::int64_t source = indices.integer(row);
+  return source >= 0 && source < logits.rows ? source : -1;
+}
+
 struct SamplePlan {
   RowsView logits;
   ElementsView indices;  // absent: output row k reads logits row k
@@ -16,7 +25,7 @@ struct SamplePlan {
   PerRowView<float> temperature;
   Uniforms uniforms;
 
-  std::int64_t logits_row(std::int64_t row) const { return indices ? indices.integer(row) : row; }
+  std::int64_t logits_row(std::int64_t row) const { return source_row(indices, logits, row); }
 
   // Whether the raw log-prob needs a measure of its own.
   bool needs_raw(float t) const { return raw_logprob && t != 0.0f && t != 1.0f; }
@@ -24,8 +33,7 @@ struct SamplePlan {
   bool parameters_hold(std::int64_t row) const {
     const float t = temperature(row);
     if (t != 0.0f && !is_valid_temperature(t)) return false;
-    const std::int64_t source = logits_row(row);
-    return source >= 0 && source < logits.rows && uniforms.hold(row, draws);
+    return logits_row(row) >= 0 && uniforms.hold(row, draws);
   }
 
   void write_draw(std::int64_t row, std::int64_t k, std::int64_t drawn, float log_p,

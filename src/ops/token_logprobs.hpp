@@ -6,6 +6,27 @@
 
 namespace logsum {
 
+// Whether a target has a log-prob, in a row of so many columns.
+LOGSUM_HOST_DEVICE inline bool is_scored_target(std::int64_t target, std::int64_t ignore_index,
+                                                std::int64_t columns) {
+  return target != ignore_index && target >= 0 && target < columns;
+}
+
+// What is known of a row's targets, and what that makes of the row's status.
+struct TargetsSeen {
+  bool all_ignored = true, any_bad = false;
+
+  LOGSUM_HOST_DEVICE void add(bool is_ignored, bool is_scored) {
+    all_ignored &= is_ignored;
+    any_bad |= !is_ignored && !is_scored;
+  }
+  // Of a row that has targets.
+  LOGSUM_HOST_DEVICE RowStatus status(RowStatus row) const {
+    if (all_ignored) return RowStatus::ignored;
+    return row == RowStatus::ok && any_bad ? RowStatus::bad_target : row;
+  }
+};
+
 struct TokenLogprobsPlan {
   RowsView logits;
   ElementsView targets, logprobs, rank;  // [rows, targets_per_row]
@@ -17,21 +38,18 @@ struct TokenLogprobsPlan {
   std::int64_t ignore_index = 0;
 
   bool is_scored(std::int64_t target) const {
-    return target != ignore_index && target >= 0 && target < logits.columns;
+    return is_scored_target(target, ignore_index, logits.columns);
   }
 
   // The row's status from the row's own trouble and its targets'.
   RowStatus status_with_targets(std::int64_t row, RowStatus status) const {
-    bool all_ignored = targets_per_row > 0;
-    bool any_bad = false;
+    if (targets_per_row == 0) return status;
+    TargetsSeen seen;
     for (std::int64_t k = 0; k < targets_per_row; ++k) {
       const std::int64_t target = targets.integer(row, k);
-      if (target == ignore_index) continue;
-      all_ignored = false;
-      any_bad |= !is_scored(target);
+      seen.add(target == ignore_index, is_scored(target));
     }
-    if (all_ignored) return RowStatus::ignored;
-    return status == RowStatus::ok && any_bad ? RowStatus::bad_target : status;
+    return seen.status(status);
   }
 
   void write_status(std::int64_t row, RowStatus status) const {

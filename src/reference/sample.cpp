@@ -26,7 +26,7 @@ std::int64_t invert_cdf(const std::vector<double>& z, const Distribution& p, dou
 void sample_row(const SamplePlan& plan, std::int64_t row) {
   const float t = plan.temperature(row);
   const bool greedy = t == 0.0f;
-  const std::int64_t source = plan.logits_row(row);
+  const std::int64_t source = plan.indices ? plan.indices.integer(row) : row;
   bool parameters_hold =
       (greedy || is_valid_temperature(t)) && source >= 0 && source < plan.logits.rows;
   std::uint64_t bits = 0;

@@ -89,15 +89,26 @@ inline bool has_cpu_bits(const Context& context) {
   return context.backend == Backend::cpu || context.determinism == Determinism::cross_device;
 }
 
-// And the reference.
-inline std::vector<Context> all_contexts() {
+// And the reference: every way to run what lays no rows over a GPU, as merge and draw.
+inline std::vector<Context> merge_contexts() {
   std::vector<Context> contexts = contract_contexts();
   contexts.push_back(kReference);
   return contexts;
 }
 
+// And, for what visits rows, the way that the few rows of most tests don't take by themselves.
+inline std::vector<Context> all_contexts() {
+  std::vector<Context> contexts = merge_contexts();
+  if (on::is_cuda())
+    contexts.push_back({.backend = Backend::cuda,
+                        .determinism = Determinism::cross_device,
+                        .schedule = Schedule::spans});
+  return contexts;
+}
+
 inline std::string name_of(const Context& context) {
   if (context.backend == Backend::reference) return "reference";
+  if (context.schedule == Schedule::spans) return "cuda, spans";
   if (context.backend == Backend::cuda) return has_cpu_bits(context) ? "cuda" : "cuda, its bits";
   for (const SimdTargetInfo& target : simd_targets())
     if (target.id == context.simd) return target.name;

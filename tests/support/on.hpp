@@ -42,6 +42,7 @@ void count_call();
   OPERATION(approx_kl, ApproxKlArgs)                              \
   WORKSPACE_SIZE(token_logprobs, TokenLogprobsArgs)               \
   WORKSPACE_SIZE(sample, SampleArgs)                              \
+  WORKSPACE_SIZE(measure, MeasureArgs)                            \
   WORKSPACE_SIZE(softmax, SoftmaxArgs)                            \
   WORKSPACE_SIZE(softmax_backward, SoftmaxBackwardArgs)           \
   WORKSPACE_SIZE(logsumexp, LogsumexpArgs)                        \

@@ -20,39 +20,30 @@ struct ScoreRow {
   __device__ __forceinline__ void prepare(const TokenLogprobsCall& call, std::int64_t row) {
     if (warp_lane() == 0) temperature = call.temperature(row);
   }
-
-  // Of its targets, and what that makes of the row's status.
-  struct Targets {
-    bool all_ignored = true, any_bad = false;
-
-    __device__ RowStatus status(RowStatus row) const {
-      if (all_ignored) return RowStatus::ignored;
-      return row == RowStatus::ok && any_bad ? RowStatus::bad_target : row;
-    }
-  };
 };
 
 // Log-probs of a row's targets, where the row has any.
 template <DType kDType>
-__device__ __forceinline__ ScoreRow::Targets write_targets(
-    const TokenLogprobsCall& call, const ScoreRow& shared, const WarpRow<kDType>& logits, bool ok,
-    const RowNorm& norm, std::int64_t first_target, float first_logit) {
-  ScoreRow::Targets targets;
+__device__ __forceinline__ TargetsSeen write_targets(const TokenLogprobsCall& call,
+                                                     const ScoreRow& shared,
+                                                     const WarpRow<kDType>& logits, bool ok,
+                                                     const RowNorm& norm, std::int64_t first_target,
+                                                     float first_logit) {
+  TargetsSeen seen;
   for (std::int64_t k = warp_lane(); k < call.targets_per_row; k += kWarp) {
     const bool is_first = k < kWarp;
     const std::int64_t target =
         is_first ? first_target : shared.kept[TokenLogprobsCall::kTargets].integer(k);
     const bool is_scored = call.is_scored(target), is_ignored = target == call.ignore_index;
-    targets.all_ignored &= is_ignored;
-    targets.any_bad |= !is_scored && !is_ignored;
+    seen.add(is_ignored, is_scored);
     float logprob = is_ignored ? 0.0f : kNan;
     if (ok && is_scored) logprob = norm.logprob(is_first ? first_logit : logits.value(target));
     shared.kept[TokenLogprobsCall::kLogprobs].set(k, logprob);
     shared.kept[TokenLogprobsCall::kRank].set_integer(k, 0);
   }
-  targets.all_ignored = __all_sync(~0u, targets.all_ignored) && call.targets_per_row > 0;
-  targets.any_bad = __any_sync(~0u, targets.any_bad);
-  return targets;
+  seen.all_ignored = __all_sync(~0u, seen.all_ignored) && call.targets_per_row > 0;
+  seen.any_bad = __any_sync(~0u, seen.any_bad);
+  return seen;
 }
 
 template <DType kDType>
@@ -94,7 +85,7 @@ __device__ __noinline__ void finish_score(const TokenLogprobsCall& call, std::in
     if (Kind::kMoment) entropy = row_entropy(measure, norm, temperature);
     if (shared.kept[Kept::kArgmax]) argmax = logits.argmax(measure, records);
   }
-  const ScoreRow::Targets targets =
+  const TargetsSeen targets =
       write_targets(call, shared, logits, ok, norm, first_target, first_logit);
   if (ok && shared.kept[Kept::kRank]) write_ranks(call, shared, logits, records);
   if (call.top_n > 0)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The records of a row of at most 128 tiles in the registers of one warp, a few neighbours per
-// thread: what a draw needs first, what its log-prob needs after.
+// The records of a row of at most kMostClusterTiles in the registers of one warp, a few neighbours
+// per thread: what a draw needs first, what its log-prob needs after.
 #pragma once
 
 #include <climits>

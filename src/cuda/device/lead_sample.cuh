@@ -3,8 +3,8 @@
 // warp of finish_sample.cuh some 2000 instructions one after the other is a decode step's latency.
 // A leader that measured nothing, and so has all that doesn't depend on the logits ready, joins the
 // records in registers and names the tile. Its assistants, the warps that measured, look at 256
-// columns of it each (or at twice as many); the one that finds the draw's column writes the draw,
-// to norms that the leader has made meanwhile.
+// columns of it each (8 warps at twice as many, 4 at four times); the one that finds the draw's
+// column writes the draw, to norms that the leader has made meanwhile.
 #pragma once
 
 #include "cuda/device/draw_block.cuh"

@@ -12,7 +12,7 @@
 //   finish(call, row, records, Row&)               writes the row's results, by one warp
 // and, if a row that has a cluster to itself is finished otherwise,
 //   lead(call, row, of, records, Row&)             by one warp,
-//   assist(call, row, i, of, records, maxes, Row&) with the help of 8 or 16; both false where it
+//   assist(call, row, i, of, records, maxes, Row&) with the help of 4 to 16; both false where it
 //                                                  must be finished as others are
 #pragma once
 

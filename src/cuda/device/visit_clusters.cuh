@@ -69,6 +69,7 @@ __device__ __forceinline__ void visit_clusters(const typename Op::Call& call,
     wait_for_kernel_before();
     let_next_kernel_start();
     if (place.block == 0) shared.row.prepare(call, place.row);
+    __syncwarp();  // one thread wrote what lead() reads in all
     if (is_cluster) cluster_wait();
   } else {
     ClusterMeasure<Op> measure(call, place, shared, dynamic);

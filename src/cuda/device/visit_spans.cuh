@@ -39,15 +39,14 @@ struct SpanState {
     next = blockDim.x / kWarp;
   }
 
-  // A row's tiles that lie in the span. No span has 2^32 tiles.
+  // A row's tiles that lie in the span, of at most kMostSpanTiles.
   __device__ unsigned first_here(unsigned row) const { return row == 0 ? first_tile : 0; }
   __device__ unsigned end_here(unsigned row, unsigned tiles) const {
     return min(first_tile + count - row * tiles, tiles);
   }
 };
 
-// The row, within the span, of its tile `at` (first_tile counted in). Exact below 2^32/tiles; where
-// rows are so long that spans may be longer, plainly.
+// The row, within the span, of its tile `at` (first_tile counted in).
 __device__ __forceinline__ unsigned row_of(const SpanSpace& space, unsigned at) {
   if (space.inverse_tiles != 0) return __umulhi(at, space.inverse_tiles);
   return space.tiles == 1 ? at : at / space.tiles;
