@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "errors.hpp"
@@ -20,15 +21,36 @@ struct Explained {
   ScheduleInfo info;
 };
 
+// Where they take two launches the first is logsumexp's, or one of tiles.
+void add_written(const DeviceInfo& device, const VisitedRows& rows, std::vector<Explained>& list) {
+  using Operation = WrittenRows::Operation;
+  constexpr std::pair<const char*, Operation> kCalls[] = {
+      {"softmax", Operation::softmax},
+      {"log_softmax", Operation::log_softmax},
+      {"gradient of either", Operation::gradient}};
+  for (const auto& [name, operation] : kCalls) {
+    ScheduleInfo info;
+    const Status status = explain_rings(
+        device,
+        {.rows = rows.rows, .columns = rows.columns, .dtype = rows.dtype, .operation = operation},
+        info);
+    if (status.code() == StatusCode::unsupported) continue;
+    check(status, "--explain");
+    list.push_back({name, info});
+  }
+}
+
 std::vector<Explained> explain(const DeviceInfo& device, VisitedRows rows) {
   struct Call {
     const char* name;
     bool entropy, raw;
   };
-  constexpr Call kCalls[] = {
-      {"logsumexp, softmax", false, false},     {"token_logprobs", false, false},
-      {"token_logprobs, entropy", true, false}, {"sample", false, false},
-      {"sample, raw log-prob", false, true},    {"sample, entropy", true, true}};
+  constexpr Call kCalls[] = {{"logsumexp", false, false},
+                             {"token_logprobs", false, false},
+                             {"token_logprobs, entropy", true, false},
+                             {"sample", false, false},
+                             {"sample, raw log-prob", false, true},
+                             {"sample, entropy", true, true}};
   std::vector<Explained> list;
   for (const Call& call : kCalls) {
     rows.entropy = call.entropy;
@@ -37,6 +59,7 @@ std::vector<Explained> explain(const DeviceInfo& device, VisitedRows rows) {
     check(explain_schedule(device, rows, Schedule::automatic, info), "--explain");
     list.push_back({call.name, info});
   }
+  add_written(device, rows, list);
   return list;
 }
 

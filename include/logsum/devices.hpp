@@ -48,9 +48,21 @@ struct VisitedRows {
   bool raw_logprob = false;  // sample: at a temperature that isn't 1, and with its entropy
 };
 
+// A call that writes rows: softmax or log_softmax of logits to their own dtype, or the gradient of
+// either, with tensors of one dtype whose rows are contiguous and begin at multiples of 16 bytes.
+struct WrittenRows {
+  enum class Operation : std::uint8_t { softmax, log_softmax, gradient };
+
+  std::int64_t rows = 1;
+  std::int64_t columns = 1;
+  DType dtype = DType::f32;
+  Operation operation = Operation::softmax;
+  Determinism determinism = Determinism::per_device;
+};
+
 struct ScheduleInfo {
   Schedule schedule = Schedule::spans;  // never automatic
-  std::int32_t blocks_per_row = 0;      // clusters: CTAs that share a row; else 0
+  std::int32_t blocks_per_row = 0;      // clusters, rings: CTAs that share a row; else 0
   std::int64_t blocks = 0;              // CTAs of the launch
   std::int32_t threads = 0;             // of each
   std::int32_t warps = 0;               // of those, that measure
@@ -61,5 +73,9 @@ struct ScheduleInfo {
 // there: its capability, multiprocessors, shared_bytes_per_block and clusters count.
 LOGSUM_API Status explain_schedule(const DeviceInfo& device, const VisitedRows& rows,
                                    Schedule wanted, ScheduleInfo& info) noexcept;
+// The same of rings, which read and write rows in one launch; `unsupported` where such a call takes
+// two.
+LOGSUM_API Status explain_rings(const DeviceInfo& device, const WrittenRows& rows,
+                                ScheduleInfo& info) noexcept;
 
 }  // namespace logsum

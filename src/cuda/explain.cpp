@@ -3,31 +3,43 @@
 #include <algorithm>
 #include <iterator>
 
+#include "cuda/ring_cost.hpp"
 #include "cuda/schedule.hpp"
 #include "cuda/span_space.hpp"
 #include "logsum/devices.hpp"
 
 namespace logsum {
 
-Status explain_schedule(const DeviceInfo& device, const VisitedRows& rows, Schedule wanted,
-                        ScheduleInfo& info) noexcept {
-  if (rows.rows < 1 || rows.columns < 1)
+namespace {
+
+Status limits_of(const char* function, const DeviceInfo& device, std::int64_t rows,
+                 std::int64_t columns, DType dtype, cuda::DeviceLimits& limits) {
+  if (rows < 1 || columns < 1)
     return Status::error(StatusCode::invalid_argument,
-                         "explain_schedule: rows, columns are %lld, %lld, must be at least 1",
-                         static_cast<long long>(rows.rows), static_cast<long long>(rows.columns));
-  if (!is_logits_dtype(rows.dtype))
-    return Status::error(StatusCode::invalid_argument,
-                         "explain_schedule: dtype is %s, must be f32, f16 or bf16",
-                         to_string(rows.dtype));
+                         "%s: rows, columns are %lld, %lld, must be at least 1", function,
+                         static_cast<long long>(rows), static_cast<long long>(columns));
+  if (!is_logits_dtype(dtype))
+    return Status::error(StatusCode::invalid_argument, "%s: dtype is %s, must be f32, f16 or bf16",
+                         function, to_string(dtype));
   if (device.multiprocessors < 1 || device.shared_bytes_per_block < 1)
     return Status::error(StatusCode::invalid_argument,
-                         "explain_schedule: the device has %d multiprocessors and %d bytes of "
-                         "shared memory, must have some of each",
-                         device.multiprocessors, device.shared_bytes_per_block);
-  cuda::DeviceLimits limits{.processors = device.multiprocessors,
-                            .capability = device.capability,
-                            .shared_per_block = device.shared_bytes_per_block};
+                         "%s: the device has %d multiprocessors and %d bytes of shared memory, "
+                         "must have some of each",
+                         function, device.multiprocessors, device.shared_bytes_per_block);
+  limits = {.processors = device.multiprocessors,
+            .capability = device.capability,
+            .shared_per_block = device.shared_bytes_per_block};
   std::copy(std::begin(device.clusters), std::end(device.clusters), limits.clusters);
+  return {};
+}
+
+}  // namespace
+
+Status explain_schedule(const DeviceInfo& device, const VisitedRows& rows, Schedule wanted,
+                        ScheduleInfo& info) noexcept {
+  cuda::DeviceLimits limits;
+  LOGSUM_RETURN_IF_ERROR(
+      limits_of("explain_schedule", device, rows.rows, rows.columns, rows.dtype, limits));
   const cuda::VisitShape shape{rows.rows,    tile_count(rows.columns), rows.dtype,
                                rows.entropy, rows.raw_logprob,         true};
   cuda::VisitSchedule chosen;
@@ -52,6 +64,33 @@ Status explain_schedule(const DeviceInfo& device, const VisitedRows& rows, Sched
                                                cuda::chunk_lanes_bytes(shape.moment, shape.raw));
       break;
   }
+  return {};
+}
+
+Status explain_rings(const DeviceInfo& device, const WrittenRows& rows,
+                     ScheduleInfo& info) noexcept {
+  using Operation = WrittenRows::Operation;
+  cuda::DeviceLimits limits;
+  LOGSUM_RETURN_IF_ERROR(
+      limits_of("explain_rings", device, rows.rows, rows.columns, rows.dtype, limits));
+  const cuda::RingUse use = rows.operation == Operation::softmax       ? cuda::RingUse::softmax
+                            : rows.operation == Operation::log_softmax ? cuda::RingUse::log_softmax
+                                                                       : cuda::RingUse::gradients;
+  const cuda::RingCost cost =
+      cuda::ring_cost(use, rows.dtype, rows.determinism == Determinism::per_device);
+  cuda::RingSpace space;
+  bool is_best = false;
+  if (!cuda::ring_schedule(limits, rows.rows, rows.columns, cost, space, is_best) || !is_best)
+    return Status::error(StatusCode::unsupported,
+                         "explain_rings: %lld rows of %lld %s take two launches",
+                         static_cast<long long>(rows.rows), static_cast<long long>(rows.columns),
+                         to_string(rows.dtype));
+  info = {.schedule = Schedule::rings,
+          .blocks_per_row = space.blocks,
+          .blocks = cuda::ring_blocks(limits, space),
+          .threads = cuda::ring_threads(use, rows.dtype),
+          .warps = kTileChunks * cuda::ring_groups(use, rows.dtype),
+          .shared_bytes = cost.bytes(space)};
   return {};
 }
 

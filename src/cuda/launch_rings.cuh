@@ -2,8 +2,6 @@
 // Launches of the ring visit, where tensors, rows and the GPU suit it.
 #pragma once
 
-#include <algorithm>
-#include <bit>
 #include <initializer_list>
 
 #include "cuda/device/visit_rings.cuh"
@@ -66,11 +64,7 @@ Status launch_rings(const typename Op::Call& call, float temperature,
   config.stream = static_cast<cudaStream_t>(context.stream);
   config.attrs = &attribute;
   config.numAttrs = 1;
-  const int clusters = space.blocks > 1
-                           ? limits.clusters[std::countr_zero(static_cast<unsigned>(space.blocks))]
-                           : limits.processors;
-  config.gridDim = static_cast<unsigned>(std::min<std::int64_t>(std::max(clusters, 1), rows.rows) *
-                                         space.blocks);
+  config.gridDim = static_cast<unsigned>(ring_blocks(limits, space));
   LOGSUM_RETURN_IF_CUDA_ERROR(
       cudaLaunchKernelEx(&config, kernel, call, TileTemperature(temperature), space));
   launched = true;

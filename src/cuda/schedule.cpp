@@ -102,4 +102,9 @@ bool ring_schedule(const DeviceLimits& limits, std::int64_t rows, std::int64_t c
   return space.slots > 0;
 }
 
+std::int64_t ring_blocks(const DeviceLimits& limits, const RingSpace& space) noexcept {
+  const int clusters = limits.clusters[std::countr_zero(static_cast<unsigned>(space.blocks))];
+  return std::min<std::int64_t>(std::max(clusters, 1), space.rows) * space.blocks;
+}
+
 }  // namespace logsum::cuda

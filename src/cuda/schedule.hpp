@@ -65,6 +65,8 @@ Status visit_schedule(const DeviceLimits& limits, const VisitShape& shape, Sched
 // False where rows are too long. `is_best`: rows and tiles are enough for rings to be the fastest.
 bool ring_schedule(const DeviceLimits& limits, std::int64_t rows, std::int64_t columns,
                    const RingCost& cost, RingSpace& space, bool& is_best) noexcept;
+// CTAs of its launch.
+std::int64_t ring_blocks(const DeviceLimits& limits, const RingSpace& space) noexcept;
 
 // Static shared memory of a cluster's CTA: its table of records, its barriers, what an operation
 // keeps of a row. At most: launch_clusters checks each operation's.

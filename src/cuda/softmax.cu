@@ -71,19 +71,19 @@ struct RingSoftmax {
   using Measure = MeasureLogits<RingSoftmax>;
   static constexpr DType kDType = Kind::kDType;
   static constexpr bool kIsLog = kKept == Kept::norm;
-  static constexpr bool kByHardware =
-      !kIsLog && kDType != DType::f32 && std::is_same_v<typename Kind::Exp, Hardware>;
+  static constexpr RingUse kUse = kIsLog ? RingUse::log_softmax : RingUse::softmax;
+  static constexpr bool kByHardware = std::is_same_v<typename Kind::Exp, Hardware>;
+  static constexpr bool kHasNotes = ring_has_notes(kUse, kDType, kByHardware);
   using Row =
-      std::conditional_t<kIsLog, RingNorm, std::conditional_t<kByHardware, RingHardware, RingExp>>;
+      std::conditional_t<kIsLog, RingNorm, std::conditional_t<kHasNotes, RingExp, RingHardware>>;
   static constexpr int kInputs = 1;
-  static constexpr int kAhead = kIsLog || kByHardware ? kRingAhead : kBusyRingAhead;
 
   LOGSUM_HOST_DEVICE static const RowsView& input(const Call& call, int) { return call.logits; }
   LOGSUM_HOST_DEVICE static const RowsView& output(const Call& call) { return call.output; }
 
   using Given = LogitsGiven;
   using Ahead = LogitsAhead;
-  using Note = std::conditional_t<kIsLog || kByHardware, NoNote, LogitsNote>;
+  using Note = std::conditional_t<kHasNotes, LogitsNote, NoNote>;
 
   __device__ __forceinline__ static TileRecord look_again(const Call& call, std::int64_t row,
                                                           int tile, int why, const Ahead& ahead) {
@@ -98,10 +98,10 @@ struct RingSoftmax {
       return {is_ok ? joined.norm() : RowNorm(), joined.status};
     } else {
       const RowExp exp = is_ok ? joined.exp() : RowExp();
-      if constexpr (kByHardware)
-        return {HardwareSoftmax(exp), joined.status};
-      else
+      if constexpr (kHasNotes)
         return {joined.status, exp};
+      else
+        return {HardwareSoftmax(exp), joined.status};
     }
   }
 
@@ -113,10 +113,7 @@ struct RingSoftmax {
   __device__ __forceinline__ static void emit(const Row& known, [[maybe_unused]] const Note& note,
                                               const RingChunk<RingSoftmax>& chunk) {
     if (known.status != RowStatus::ok) return chunk.fill(kNan);
-    if constexpr (kByHardware) {
-      const HardwareSoftmax exp = known.exp;
-      chunk.write(exp);
-    } else if constexpr (!kIsLog) {
+    if constexpr (kHasNotes) {
       const NearExponentials<true> near = known.near;
       if (known.exp.is_far)
         chunk.write_slowly([&known](float z) { return known.exp.far(z); });
@@ -124,9 +121,12 @@ struct RingSoftmax {
         chunk.write([near](float z) { return near.inside(z); });
       else
         chunk.write(near);
-    } else {
+    } else if constexpr (kIsLog) {
       const RowNorm norm = known.norm;
       chunk.write([norm](float z) { return norm.logprob(z); });
+    } else {
+      const HardwareSoftmax exp = known.exp;
+      chunk.write(exp);
     }
   }
 };

@@ -76,7 +76,9 @@ struct RingBackward {
   using Measure = MeasureSums<RingBackward, Terms>;
   using Row = RingSum;
   static constexpr DType kDType = kDTypeOf;
-  static constexpr int kInputs = 2, kAhead = kRingAhead;
+  static constexpr RingUse kUse = RingUse::gradients;
+  static constexpr bool kByHardware = std::is_same_v<Gradient, HardwareLogSoftmaxGradient>;
+  static constexpr int kInputs = 2;
 
   LOGSUM_HOST_DEVICE static const RowsView& input(const Call& call, int i) {
     return i == 0 ? call.grad_output : call.output;
@@ -109,7 +111,7 @@ struct RingBackward {
     if (known.fate != Call::Row::computed)
       return chunk.fill(known.fate == Call::Row::zero ? 0.0f : kNan);
     const Gradient gradient(known.sum);
-    if constexpr (std::is_same_v<Gradient, HardwareLogSoftmaxGradient>) {
+    if constexpr (kByHardware) {
       if (chunk.is_whole() && gradient.suits && !any_above_half<kDType>(chunk.input(1)))
         return chunk.write([gradient](float g, float logp) { return gradient.common(g, logp); });
     }

@@ -54,6 +54,7 @@ struct RingCost {
   int least_slots;  // that its groups of warps can measure a tile each
   int ahead;        // bytes beside a row's slice that a ring wants
 
+  bool operator==(const RingCost&) const = default;
   int bytes(const RingSpace& space) const {
     return space.slots * slot + fixed + space.known_rows * (known_row + space.tiles * record);
   }

@@ -22,20 +22,9 @@
 #include "core/measure.hpp"
 #include "cuda/device/barriers.cuh"
 #include "cuda/device/warp.cuh"
-#include "cuda/visit_space.hpp"
+#include "cuda/ring_cost.hpp"
 
 namespace logsum::cuda {
-
-// Groups of four warps, each of which takes a tile; three more warps. Registers: 80 each, 96 for
-// f32, whose chunk fills twice as many. Of two inputs fewer: a row is twice as long, and what the
-// ring holds for it is let go sooner by few warps that are quick than by many (5 groups: 1075 µs
-// for 4096 x 151936 bf16, 4: 1020, 3: 1030; f32, 4: 2320, 3: 2020).
-template <DType kDType, int kInputs>
-inline constexpr int kRingGroups = kInputs == 2           ? 3
-                                   : kDType == DType::f32 ? 4
-                                                          : 5;
-
-inline constexpr int kMostSlotBytes = 8192;
 
 struct RingSlot {
   ByteBarrier full, emptied;
@@ -93,10 +82,10 @@ struct RingMemory {
   using GroupRoom = RingRoom<typename Op::Room>;
   using Note = typename Op::Note;
 
-  static constexpr int kGroups = kRingGroups<Op::kDType, Op::kInputs>;
-  static constexpr int kThreads = (kGroups * kTileChunks + 3) * kWarp;
+  static constexpr int kGroups = ring_groups(Op::kUse, Op::kDType);
+  static constexpr int kThreads = ring_threads(Op::kUse, Op::kDType);
   static constexpr int kChunkBytes = kChunk * static_cast<int>(size_of(Op::kDType));
-  static constexpr int kSlotChunks = kMostSlotBytes / (Op::kInputs * kChunkBytes);
+  static constexpr int kSlotChunks = kRingSlotBytes / (Op::kInputs * kChunkBytes);
   static_assert(kSlotChunks >= 1 && kTileChunks % kSlotChunks == 0);
   static constexpr int kTileSlots = kTileChunks / kSlotChunks;
   static constexpr int kNotes = std::is_empty_v<Note> ? 0 : kSlotChunks;  // of a slot
@@ -107,13 +96,16 @@ struct RingMemory {
   static constexpr int kLine = 128;  // which chunks begin at
   static_assert(sizeof(GroupRoom) % 16 == 0 && sizeof(RingSlot) == 16);
 
-  static constexpr RingCost kCost = {kGroups * int(sizeof(GroupRoom)) + kLine,
-                                     kSlotBytes + int(sizeof(RingSlot)) + kNotes* int(sizeof(Note)),
-                                     int(sizeof(Row)),
-                                     int(sizeof(Record)),
-                                     kTileSlots,
-                                     kGroups* kTileSlots,
-                                     Op::kAhead};
+  static constexpr RingCost kCost = ring_cost(Op::kUse, Op::kDType, Op::kByHardware);
+  static_assert(kCost ==
+                RingCost{.fixed = kGroups * int(sizeof(GroupRoom)) + kLine,
+                         .slot = kSlotBytes + int(sizeof(RingSlot)) + kNotes * int(sizeof(Note)),
+                         .known_row = int(sizeof(Row)),
+                         .record = int(sizeof(Record)),
+                         .tile_slots = kTileSlots,
+                         .least_slots = kGroups * kTileSlots,
+                         .ahead = kCost.ahead});
+  static_assert(kWords * kMostRingBlocks <= kWarp);  // a warp pushes a record to all at once
 
   GroupRoom* rooms;  // of each group of warps
   RingSlot* slots;

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a ring takes of a CTA's shared memory and how many warps work at it, by operation and dtype.
+// Known to the host, so that `logsum info --explain` needs no GPU; device/ring_memory.cuh checks
+// that it is what it lays out.
+#pragma once
+
+#include "core/measure.hpp"
+#include "cuda/visit_space.hpp"
+#include "logsum/dtype.hpp"
+
+namespace logsum::cuda {
+
+enum class RingUse { softmax, log_softmax, gradients };
+
+inline constexpr int kRingSlotBytes = 8192;
+
+// Groups of four warps, each of which takes a tile. Registers: 80 each, 96 for f32, whose chunk
+// fills twice as many. Of two inputs fewer: a row is twice as long, and what the ring holds of it
+// is let go sooner by few warps that are quick than by many (4096 x 151936 bf16, 5 groups: 1075 us,
+// 4: 1020, 3: 1010; f32, 4: 2320, 3: 2000).
+constexpr int ring_groups(RingUse use, DType dtype) {
+  if (use == RingUse::gradients) return 3;
+  return dtype == DType::f32 ? 4 : 5;
+}
+
+// Three more warps serve them.
+constexpr int ring_threads(RingUse use, DType dtype) {
+  return 32 * (kTileChunks * ring_groups(use, dtype) + 3);
+}
+
+// softmax by the polynomial, in f32 always, keeps the bounds of each chunk.
+constexpr bool ring_has_notes(RingUse use, DType dtype, bool by_hardware) {
+  return use == RingUse::softmax && (dtype == DType::f32 || !by_hardware);
+}
+
+constexpr RingCost ring_cost(RingUse use, DType dtype, bool by_hardware) {
+  const bool is_gradients = use == RingUse::gradients;
+  const bool has_notes = ring_has_notes(use, dtype, by_hardware);
+  const int input_bytes = kTile * static_cast<int>(size_of(dtype));
+  const int tile_slots = (is_gradients ? 2 : 1) * input_bytes / kRingSlotBytes;
+  const int groups = ring_groups(use, dtype);
+  return {.fixed = groups * (is_gradients ? 1104 : 1120) + 128,
+          .slot = kRingSlotBytes + 16 + (has_notes ? 8 * kTileChunks / tile_slots : 0),
+          .known_row = is_gradients                  ? 64
+                       : use == RingUse::log_softmax ? 112
+                       : has_notes                   ? 192
+                                                     : 96,
+          .record = is_gradients ? 8 : 24,
+          .tile_slots = tile_slots,
+          .least_slots = groups * tile_slots,
+          .ahead = has_notes ? kBusyRingAhead : kRingAhead};
+}
+
+}  // namespace logsum::cuda
