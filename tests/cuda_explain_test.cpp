@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "logsum/devices.hpp"
+#include "logsum/softmax.hpp"
+#include "logsum/softmax_backward.hpp"
 #include "support/cuda.hpp"
 
 namespace logsum::test {
@@ -45,16 +47,25 @@ CUDA_KERNEL_NODE_PARAMS launched(const Call& call) {
   return parameters;
 }
 
+void expect_explained(const ScheduleInfo& info, const CUDA_KERNEL_NODE_PARAMS& kernel) {
+  EXPECT_EQ(kernel.gridDimX * kernel.gridDimY, static_cast<unsigned>(info.blocks));
+  EXPECT_EQ(kernel.blockDimX, static_cast<unsigned>(info.threads));
+  EXPECT_EQ(kernel.sharedMemBytes, static_cast<unsigned>(info.shared_bytes));
+}
+
+template <class Rows>
+std::string name_of(const Rows& rows) {
+  return std::to_string(rows.rows) + " x " + std::to_string(rows.columns) + " " +
+         to_string(rows.dtype);
+}
+
 void expect_explained(const VisitedRows& rows, const CUDA_KERNEL_NODE_PARAMS& kernel) {
-  SCOPED_TRACE(std::to_string(rows.rows) + " x " + std::to_string(rows.columns) + " " +
-               to_string(rows.dtype));
+  SCOPED_TRACE(name_of(rows));
   DeviceInfo device;
   must(cuda_device(0, device));
   ScheduleInfo info;
   must(explain_schedule(device, rows, Schedule::automatic, info));
-  EXPECT_EQ(kernel.gridDimX * kernel.gridDimY, static_cast<unsigned>(info.blocks));
-  EXPECT_EQ(kernel.blockDimX, static_cast<unsigned>(info.threads));
-  EXPECT_EQ(kernel.sharedMemBytes, static_cast<unsigned>(info.shared_bytes));
+  expect_explained(info, kernel);
 }
 
 TEST_F(CudaExplain, IsWhatIsLaunched) {
@@ -96,6 +107,43 @@ TEST_F(CudaExplain, IsWhatIsLaunched) {
                            call_on_gpu(&sample, draw, context);
                          }));
       }
+}
+
+TEST_F(CudaExplain, IsWhatRingsAre) {
+  DeviceInfo device;
+  must(cuda_device(0, device));
+  if (device.clusters[1] == 0) GTEST_SKIP() << "rings came with compute capability 9.0";
+  constexpr std::int64_t kMostBytes = std::int64_t{40} * 151936 * 4;
+  const DeviceBuffer<std::byte> in(kMostBytes), output(kMostBytes), out(kMostBytes);
+  using Operation = WrittenRows::Operation;
+  for (const auto& [rows, columns] :
+       {std::pair<std::int64_t, std::int64_t>{9, 151936}, {40, 151936}, {150, 32000}})
+    for (const DType dtype : {DType::f32, DType::f16, DType::bf16})
+      for (const Determinism determinism : kDeterminisms)
+        for (const Operation operation :
+             {Operation::softmax, Operation::log_softmax, Operation::gradient}) {
+          const std::int64_t shape[] = {rows, columns};
+          const Tensor z = Tensor::contiguous(in.data(), dtype, shape, kGpu);
+          const Tensor given = Tensor::contiguous(output.data(), dtype, shape, kGpu);
+          const Tensor written = Tensor::contiguous(out.data(), dtype, shape, kGpu);
+          const WrittenRows call{rows, columns, dtype, operation, determinism};
+          SCOPED_TRACE(name_of(call) + " " + std::to_string(static_cast<int>(operation)));
+          ScheduleInfo info;
+          must(explain_rings(device, call, info));
+          EXPECT_EQ(info.schedule, Schedule::rings);
+          expect_explained(info, launched([&](Context context) {
+                             context.determinism = determinism;
+                             const SoftmaxArgs forward{.logits = z, .output = written};
+                             const SoftmaxBackwardArgs backward{
+                                 .grad_output = z, .output = given, .grad_logits = written};
+                             if (operation == Operation::gradient)
+                               call_on_gpu(&log_softmax_backward, backward, context);
+                             else if (operation == Operation::softmax)
+                               call_on_gpu(&softmax, forward, context);
+                             else
+                               call_on_gpu(&log_softmax, forward, context);
+                           }));
+        }
 }
 
 }  // namespace

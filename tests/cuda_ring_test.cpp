@@ -4,6 +4,7 @@
 // done in two launches.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <optional>
 
 #include "logsum/softmax.hpp"
@@ -178,6 +179,64 @@ TEST_P(CudaRing, ParametersMatter) {
     EXPECT_FALSE(outcome(inputs, form, &output, {1}, rings).out.same_bits_as(one.out));
     std::swap(inputs.status, empty);
   }
+}
+
+// What a result may be, whose truth is known to within `slack` before it is rounded once.
+bool allows(float got, long double truth, long double slack, DType dtype) {
+  return got >= rounded_to(static_cast<float>(truth - slack), dtype) &&
+         got <= rounded_to(static_cast<float>(truth + slack), dtype);
+}
+
+// The hardware's exponential, beside the truth in long double: probabilities in two bytes are
+// allowed more where they are small (docs/ops/softmax.md), gradients of log_softmax what the
+// polynomial is.
+TEST_P(CudaRing, PerDeviceKeepsTheContract) {
+  const DType dtype = GetParam();
+  const Context rings = cuda(Determinism::per_device, Schedule::rings);
+  for (const std::int64_t columns : {5000, 40000})
+    for (const float t : {1.0f, 0.37f, 3.1f}) {
+      Inputs inputs(kAligned, 40, columns, dtype);
+      const Outcome p = outcome(inputs, Form::softmax, nullptr, {t}, rings);
+      Rows logs = inputs.output(Form::log_softmax, {t});
+      const Outcome gradient = outcome(inputs, Form::log_softmax_backward, &logs, {t}, rings);
+      for (std::int64_t row = 0; row < 40; ++row) {
+        if (p.status[std::size_t(row)] != static_cast<int>(RowStatus::ok)) continue;
+        long double max = -kInf, mass = 0, sum = 0, magnitude = 0;
+        for (std::int64_t i = 0; i < columns; ++i)
+          max = std::max<long double>(max, inputs.logits.get(row, i));
+        const auto weight = [&](std::int64_t i) {
+          return std::exp((static_cast<long double>(inputs.logits.get(row, i)) - max) / t);
+        };
+        for (std::int64_t i = 0; i < columns; ++i) {
+          mass += weight(i);
+          if (logs.get(row, i) == -kInf) continue;
+          sum += inputs.gradients.get(row, i);
+          magnitude += std::fabs(inputs.gradients.get(row, i));
+        }
+        for (std::int64_t i = 0; i < columns; ++i) {
+          const long double truth = weight(i) / mass;
+          const bool is_small = truth < 0x1p-24L && dtype == DType::bf16;
+          const long double slack = (is_small ? 1.4e-5L : 4e-6L) * truth;
+          ASSERT_TRUE(allows(p.out.get(row, i), truth, slack + 0x1p-149L, dtype))
+              << "V=" << columns << " T=" << t << " row " << row << " column " << i;
+          const long double g = inputs.gradients.get(row, i), y = logs.get(row, i);
+          if (y == -kInf) {
+            ASSERT_EQ(gradient.out.get(row, i), 0.0f);
+            continue;
+          }
+          const bool is_large = y > -0.69314718L;
+          const long double of_sum = 0x1p-46L * magnitude;
+          const long double wanted =
+              is_large ? (g - sum) - std::expm1(y) * sum : g - std::exp(y) * sum;
+          const long double terms =
+              is_large ? std::max(std::fabs(g - sum), std::fabs(std::expm1(y) * sum))
+                       : std::max(std::fabs(g), std::fabs(std::exp(y) * sum));
+          ASSERT_TRUE(allows(gradient.out.get(row, i), wanted / t,
+                             (4e-6L * terms + of_sum) / t + 0x1p-149L, dtype))
+              << "V=" << columns << " T=" << t << " row " << row << " column " << i;
+        }
+      }
+    }
 }
 
 // Refused where they are forced, done otherwise where not.

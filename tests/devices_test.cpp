@@ -158,6 +158,59 @@ TEST(Devices, AScheduleCanBeWanted) {
                  StatusCode::unsupported, {"clusters are for up to 264 rows"});
 }
 
+// Rings: persistent clusters, a row each.
+TEST(Devices, RowsThatAreWrittenTakeRings) {
+  using Operation = WrittenRows::Operation;
+  const auto rings = [](const WrittenRows& rows) {
+    ScheduleInfo info;
+    const Status status = explain_rings(h200(), rows, info);
+    EXPECT_TRUE(status.ok()) << status.message();
+    EXPECT_EQ(info.schedule, Schedule::rings);
+    EXPECT_LE(info.shared_bytes, h200().shared_bytes_per_block);
+    return info;
+  };
+  WrittenRows rows{.rows = 4096, .columns = 151936, .dtype = DType::bf16};
+  const ScheduleInfo softmax = rings(rows);
+  EXPECT_EQ(softmax.blocks_per_row, 4);
+  EXPECT_EQ(softmax.blocks, 120);
+  EXPECT_EQ(softmax.threads, 32 * (softmax.warps + 3));
+  rows.determinism = Determinism::cross_device;  // chunks' bounds are kept
+  EXPECT_NE(rings(rows).shared_bytes, softmax.shared_bytes);
+  rows.determinism = Determinism::per_device;
+  rows.operation = Operation::log_softmax;
+  EXPECT_NE(rings(rows).shared_bytes, softmax.shared_bytes);
+  rows.operation = Operation::gradient;
+  EXPECT_EQ(rings(rows).blocks_per_row, 8);
+  EXPECT_EQ(rings(rows).warps, 12);
+  rows.rows = INT64_MAX;
+  EXPECT_EQ(rings(rows).blocks, 120);
+  rows.columns = 32000;
+  EXPECT_EQ(rings(rows).blocks, 132);
+  EXPECT_EQ(rings(rows).blocks_per_row, 2);
+  rows.columns = 20000;
+  EXPECT_EQ(rings(rows).blocks_per_row, 1);
+}
+
+TEST(Devices, OrTwoLaunches) {
+  ScheduleInfo info;
+  const auto refused = [&](const DeviceInfo& device, const WrittenRows& rows) {
+    expect_refused(explain_rings(device, rows, info), StatusCode::unsupported, {"two launches"});
+  };
+  refused(h200(), {.rows = 8, .columns = 151936});
+  refused(h200(), {.rows = 4096, .columns = 4096});
+  refused(h200(), {.rows = 4096, .columns = 1500000});
+  refused(h200(), {.rows = 4096, .columns = INT64_MAX});
+  DeviceInfo older = h200(), smaller = h200();
+  older.capability = 80;
+  refused(older, {.rows = 4096, .columns = 151936});
+  smaller.shared_bytes_per_block = 48 * 1024;  // fewer slots than warps that need one
+  refused(smaller, {.rows = 4096, .columns = 32000});
+  expect_refused(explain_rings(h200(), {.rows = 0}, info), StatusCode::invalid_argument,
+                 {"explain_rings: rows, columns are 0, 1"});
+  expect_refused(explain_rings(h200(), {.dtype = DType::f64}, info), StatusCode::invalid_argument,
+                 {"dtype is f64"});
+}
+
 TEST(Devices, RefusesWhatNoCallHas) {
   ScheduleInfo info;
   const auto refused = [&](const DeviceInfo& device, const VisitedRows& rows, const char* phrase) {

@@ -109,6 +109,24 @@ TEST(Shards, MaximumAndTokenLogits) {
 }
 
 // The reference's three steps agree with its whole rows: records are f32, so within a little more.
+// 0 has one form in a record, so that records of all backends have the same bytes.
+TEST(Shards, ARecordsNIsNeverMinusZero) {
+  for (const float max : {-0.0f, -0.1f, -0.34f, 0.1f})
+    for (const float other : {-kInf, -1.0f, -1e30f}) {  // the last is far
+      std::vector<float> z(1500, other);
+      z[7] = max;
+      for (const Context& context : all_contexts()) {
+        TileRecord record;
+        must(on::measure({.logits = Tensor::of(z.data(), {1, 1500}),
+                          .records = Tensor::of(reinterpret_cast<std::uint8_t*>(&record),
+                                                {1, 1, static_cast<std::int64_t>(sizeof record)})},
+                         context));
+        EXPECT_TRUE(same_bits(static_cast<float>(record.n), 0.0f))
+            << max << " " << other << " " << name_of(context);
+      }
+    }
+}
+
 TEST(Shards, ReferenceAgreesWithItself) {
   Batch batch(healthy_rows(), 9000, DType::f32, 9);
   const auto targets = spread_targets(batch.rows(), 9000);

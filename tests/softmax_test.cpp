@@ -347,6 +347,9 @@ TEST(Softmax, ConvertsToF16AndBF16AsTheScalarsDo) {
       for (float& x : values.back()) x = rounded_to(x, dtype);
       for (const float t : {1.0f, 0.25f, 7.0f})
         for (const Context& context : contract_contexts()) {
+          if (&form == &kForms[0] && !has_cpu_bits(context))
+            continue;  // two bytes are by the hardware, f32 isn't:
+                       // CudaRing.PerDeviceKeepsTheContract
           const Rows wide = run(form, values, dtype, DType::f32, context, t);
           const Rows narrow = run(form, values, dtype, dtype, context, t);
           for (std::int64_t row = 0; row < wide.rows(); ++row)

@@ -20,7 +20,8 @@ struct ChunkReference {
   bool is_far;
 
   ChunkReference(float max, const Temperature& temperature)
-      : n(std::rint(static_cast<double>(max) * static_cast<double>(temperature.c))),
+      : n(std::rint(static_cast<double>(max) * static_cast<double>(temperature.c)) +
+          0.0),  // not −0
         lo(lowest_counted(n, temperature)),
         is_far(!(std::fabs(n) <= kFarReference)) {}
 };

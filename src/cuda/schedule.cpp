@@ -86,7 +86,7 @@ bool ring_schedule(const DeviceLimits& limits, std::int64_t rows, std::int64_t c
   // The fewest CTAs per row that leave the ring what it needs; more where rows are few.
   for (int blocks = 1; blocks <= kMostRingBlocks && blocks <= tiles; blocks *= 2) {
     // `ahead`: of half as many.
-    if (ahead >= (blocks <= 4 ? cost.ahead : kRingAhead) && rows * blocks > limits.processors)
+    if (ahead >= (blocks <= 4 ? cost.ahead : kRingAhead) && rows > limits.processors / blocks)
       break;
     RingSpace wider = unlaid;
     wider.blocks = blocks;
@@ -98,7 +98,7 @@ bool ring_schedule(const DeviceLimits& limits, std::int64_t rows, std::int64_t c
     space = wider;
   }
   // 16 rows of 151936 bf16: 20 us, two launches 36; 32768 of 8192: 511 and 594.
-  is_best = rows * 16 >= limits.processors && tiles >= 2;
+  is_best = rows > (limits.processors - 1) / 16 && tiles >= 2;
   return space.slots > 0;
 }
 

@@ -28,7 +28,7 @@ TileRecord record_of(const std::vector<double>& z, std::size_t begin, std::size_
   record.max = static_cast<float>(max);
   if (max == kInf) sum = kNan;
   if (!std::isnan(sum) && max > -kInf) {
-    record.n = std::rint(in_base_2(max, temperature));
+    record.n = std::rint(in_base_2(max, temperature)) + 0.0;  // never −0
     for (std::size_t i = begin; i < end; ++i) {
       const double below = record.n - in_base_2(z[i], temperature);
       const double w = std::exp2(-below);

@@ -41,6 +41,9 @@ class Info(ToolTest):
         many = self.schedules("4096,151936,bf16", "h200")["token_logprobs, entropy"]
         self.assertEqual((many["schedule"], many["ctas"], many["threads"]), ("spans", 132, 768))
         self.assertNotIn("ctas_per_row", many)
+        written = self.schedules("4096,151936,bf16", "h200")["gradient of either"]
+        self.assertEqual((written["schedule"], written["ctas_per_row"]), ("rings", 8))
+        self.assertNotIn("softmax", self.schedules("4,151936,bf16", "h200"))
         # Clusters of several CTAs came with 9.0.
         for schedule in self.schedules("1,151936,f32", "a100").values():
             self.assertEqual(schedule.get("ctas_per_row", 1), 1)

@@ -16,7 +16,7 @@ struct FarReference {
   NearReference near;  // where it isn't
 
   __device__ FarReference(float max, const TileTemperature& temperature) {
-    n = rint(static_cast<double>(max) * static_cast<double>(temperature.c));
+    n = rint(static_cast<double>(max) * static_cast<double>(temperature.c)) + 0.0;  // never −0
     is_far = !(fabs(n) <= kFarReference);
     near = {temperature.c, static_cast<float>(n),
             __fmul_rn(__fsub_rn(static_cast<float>(n), kFloor), temperature.inverse_c)};
