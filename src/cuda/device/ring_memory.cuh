@@ -180,31 +180,45 @@ struct RingMemory {
   }
 };
 
-// What a CTA has of the rows.
+// What a CTA has of the rows. Where a row's tiles don't divide evenly, the CTAs that have one more
+// take turns: over as many rows as there are CTAs all have the same.
 struct RingPlace {
   std::int64_t first_row;
   int clusters;
-  int rows;        // of the cluster
-  int block;       // in the cluster
-  int begin, end;  // its tiles of a row
+  int rows;   // of the cluster
+  int block;  // in the cluster
 
   __device__ __forceinline__ explicit RingPlace(const RingSpace& space)
       : first_row(blockIdx.x / space.blocks),
         clusters(static_cast<int>(gridDim.x / space.blocks)),
         block(static_cast<int>(blockIdx.x % space.blocks)) {
+    log2_blocks_ = 31 - __clz(space.blocks);
     rows = static_cast<int>((space.rows - first_row + clusters - 1) / clusters);
-    begin = space.tiles * block / space.blocks;
-    end = space.tiles * (block + 1) / space.blocks;
   }
   __device__ __forceinline__ std::int64_t row(int i) const {
     return first_row + std::int64_t{i} * clusters;
   }
+  // The CTA's tiles of its cluster's i-th row: from this one on, before that of the next CTA.
+  __device__ __forceinline__ int begin(int i, const RingSpace& space) const {
+    return begin_of(block, i, space);
+  }
+  __device__ __forceinline__ int end(int i, const RingSpace& space) const {
+    return begin_of(block + 1, i, space);
+  }
+
+ private:
+  __device__ __forceinline__ int begin_of(int of_block, int i, const RingSpace& space) const {
+    return (space.tiles * of_block + (i & (space.blocks - 1))) >> log2_blocks_;
+  }
+
+  int log2_blocks_;
 };
 
 // A warp's chunk of a tile, in the order in which tiles pass.
 struct RingCursor {
   int row = 0;             // of the cluster's
   int tile;                // of the row
+  int end;                 // of the CTA's tiles of it
   bool is_new_row = true;  // since the last
   RingIndex slot;          // of the chunk
   RingIndex known;         // of the row
@@ -213,7 +227,7 @@ struct RingCursor {
   template <class Memory>
   __device__ __forceinline__ RingCursor(const Memory& memory, const RingPlace& place,
                                         const RingSpace& space, int group, int quarter)
-      : tile(place.begin) {
+      : tile(place.begin(0, space)), end(place.end(0, space)) {
     skip(memory, place, space, group);
     is_new_row = true;
     slot = slot.ahead(quarter / Memory::kSlotChunks, space.slots);
@@ -224,9 +238,10 @@ struct RingCursor {
     tile += tiles;
     is_new_row = false;
 #pragma unroll 1
-    while (tile >= place.end) {
-      tile -= place.end - place.begin;
+    while (tile >= end) {
       ++row;
+      tile += place.begin(row, space) - end;
+      end = place.end(row, space);
       known = known.ahead(1, space.known_rows);
       is_new_row = true;
     }

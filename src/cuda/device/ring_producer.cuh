@@ -47,12 +47,13 @@ __device__ __forceinline__ void produce(const typename Op::Call& call,
   for (int i = 0; i < place.rows; ++i) {
     const typename Op::Given given = next;
     if (i + 1 < place.rows) next = typename Op::Given(call, place.row(i + 1));
+    const int begin = place.begin(i, space), end = place.end(i, space);
     const std::byte* from[Op::kInputs];
 #pragma unroll
     for (int k = 0; k < Op::kInputs; ++k) {
       const RowsView& view = Op::input(call, k);
-      from[k] = view.data + view.index.offset(place.row(i)) +
-                std::int64_t{place.begin} * (kTile * kBytes);
+      from[k] =
+          view.data + view.index.offset(place.row(i)) + std::int64_t{begin} * (kTile * kBytes);
     }
     memory.slots[slot.at].emptied.wait(slot.phase ^ 1);
     if (is_one) {
@@ -64,9 +65,9 @@ __device__ __forceinline__ void produce(const typename Op::Call& call,
     __syncwarp();
     memory.rows[known.at].begun.arrive();
     known = known.ahead(1, space.known_rows);
-    int left = (space.columns - place.begin * kTile) * kBytes;
+    int left = (space.columns - begin * kTile) * kBytes;
 #pragma unroll 1
-    for (int k = (place.end - place.begin) * Memory::kTileSlots; k > 0; --k) {
+    for (int k = (end - begin) * Memory::kTileSlots; k > 0; --k) {
       RingSlot& barriers = memory.slots[slot.at];
       std::byte* const to = memory.chunk(slot.at, 0);
       const int bytes = max(min(left, Memory::kInputBytes) & ~15, 0);
