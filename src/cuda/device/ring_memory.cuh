@@ -12,8 +12,7 @@
 //            to know is
 //   published in the row's RingRow. That has
 //   begun    when the row's first slot is empty. It needs no protection: by then the ring has let
-//   go
-//            of the row that lies known_rows before.
+//            go of the row that lies known_rows before.
 #pragma once
 
 #include <type_traits>
