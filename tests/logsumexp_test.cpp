@@ -369,6 +369,16 @@ TEST(LogsumexpBackward, AColumnFarAboveTheLseHarmsNoOther) {
           if (!has_cpu_bits(context)) continue;
           EXPECT_TRUE(again.same_bits_as(first));
           EXPECT_TRUE(stored_again.same_bits_as(stored));
+          for (const Layout& layout :
+               layouts()) {  // each decides for a tile, not for a piece of it
+            const std::size_t rows = 6;
+            Rows laid = in_layout(layout, std::vector(rows, values), dtype);
+            Rows grad(layout, std::int64_t(rows), columns, DType::f32);
+            differentiate(laid, grad, std::vector<float>(rows, 1), std::vector<float>(rows, 4),
+                          context);
+            for (std::int64_t i = 0; i < columns; ++i)
+              ASSERT_TRUE(same_bits(grad.get(5, i), first.get(0, i))) << layout.name << " " << i;
+          }
         }
         if (HasFatalFailure()) return;
       }
