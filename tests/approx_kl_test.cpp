@@ -217,6 +217,21 @@ TEST(ApproxKl, BitsDependOnNeitherThreadsNorStrides) {
     ASSERT_TRUE(same_bits(k3[i % (n / 2) * 2 + i / (n / 2)], first.k3[i]));
 }
 
+TEST(ApproxKl, BitsAreTheCpusAtEveryLength) {
+  // Whole runs and what is left of one, and more runs than a GPU adds at once.
+  for (const std::int64_t n : {1, 63, 64, 65, 255, 256, 257, 4095, 4096, 4097, 70001, 1100000}) {
+    const std::vector<float> logps = gaussian(n, 1, 1, -2), ref = gaussian(n, 2, 1, -2);
+    std::vector<std::uint8_t> mask(static_cast<std::size_t>(n));
+    for (std::size_t i = 0; i < mask.size(); ++i) mask[i] = i % 7 != 3;
+    const Kl first = kl_of(logps, ref, mask, fast_contexts()[0]);
+    for (const Context& context : contract_contexts()) {
+      SCOPED_TRACE(std::to_string(n) + " tokens, " + name_of(context));
+      expect_same_bits(kl_of(logps, ref, mask, context), first);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
 // k3 is unbiased for KL(policy ‖ reference), k1 too; k2 isn't.
 TEST(ApproxKl, EstimatesTheDivergence) {
   const std::vector<double> p = {0.5, 0.2, 0.2, 0.1}, q = {0.25, 0.25, 0.4, 0.1};

@@ -204,7 +204,7 @@ TEST(LogsumexpBackward, LayoutsAndInPlaceGiveTheSameBits) {
   const std::vector<float> g = some_gradients();
   std::vector<float> t = gaussian(20, 1, 0.2f, 1);
   for (const DType dtype : {DType::f32, DType::bf16})
-    for (const std::int64_t columns : {1, 33, 1025, 9001}) {
+    for (const std::int64_t columns : {1, 33, 1025, 9000, 9001}) {  // 9000: in vectors on a GPU
       const Values values = healthy_values(columns, dtype);
       Rows z = in_layout(contiguous_layout(), values, dtype);
       const PerRow<float> temperature = Tensor::of(t.data(), {20});
@@ -346,27 +346,67 @@ TEST(Logsumexp, SickRowsHarmNoOther) {
     }
 }
 
+// Such a column decides for its tile how the others are computed, wherever in it it lies.
+TEST(LogsumexpBackward, AColumnFarAboveTheLseHarmsNoOther) {
+  for (const DType dtype : logits_dtypes())
+    for (const std::int64_t columns : {4096, 9000, 9001})
+      for (const std::int64_t at : {std::int64_t{0}, std::int64_t{1500}, columns - 1}) {
+        std::vector<float> values = gaussian(columns, 1, 2, 0);
+        values[std::size_t(at)] = 90;
+        for (float& x : values) x = rounded_to(x, dtype);
+        Rows z = in_layout(contiguous_layout(), {values}, dtype);
+        Rows first(contiguous_layout(), 1, columns, DType::f32), truth = first;
+        differentiate(z, first, {1}, {4}, fast_contexts()[0]);
+        differentiate(z, truth, {1}, {4}, kReference);
+        Rows stored = z;
+        differentiate(z, stored, {1}, {4}, fast_contexts()[0]);
+        for (const Context& context : contract_contexts()) {
+          SCOPED_TRACE(name_of(context));
+          Rows again = first, stored_again = z;
+          differentiate(z, again, {1}, {4}, context);
+          differentiate(z, stored_again, {1}, {4}, context);
+          expect_truth(again, truth, {values}, {1}, {4}, 1);
+          if (!has_cpu_bits(context)) continue;
+          EXPECT_TRUE(again.same_bits_as(first));
+          EXPECT_TRUE(stored_again.same_bits_as(stored));
+          for (const Layout& layout :
+               layouts()) {  // each decides for a tile, not for a piece of it
+            const std::size_t rows = 6;
+            Rows laid = in_layout(layout, std::vector(rows, values), dtype);
+            Rows grad(layout, std::int64_t(rows), columns, DType::f32);
+            differentiate(laid, grad, std::vector<float>(rows, 1), std::vector<float>(rows, 4),
+                          context);
+            for (std::int64_t i = 0; i < columns; ++i)
+              ASSERT_TRUE(same_bits(grad.get(5, i), first.get(0, i))) << layout.name << " " << i;
+          }
+        }
+        if (HasFatalFailure()) return;
+      }
+}
+
 // One row's lse +∞ and NaNs that the lse doesn't know of.
 TEST(LogsumexpBackward, InconsistentInputsStayNan) {
-  for (const Context& context : contract_contexts()) {
-    std::vector<float> z = gaussian(300, 1, 1, 0);
-    z[4] = kNaN;
-    z[5] = std::bit_cast<float>(0xffc12345u);
-    z[6] = kInf;
-    std::vector<float> finite = z;
-    finite[6] = 1;
-    for (const DType dtype : logits_dtypes()) {
-      Rows rows = in_layout(contiguous_layout(), {z, finite, finite}, dtype);
-      Rows grad(contiguous_layout(), 3, 300, dtype);
-      differentiate(rows, grad, {1, 1, 1}, {6.0f, 6.0f, kInf}, context);
-      for (const std::int64_t i : {4, 5})
-        for (const std::int64_t row : {0, 1, 2})
-          EXPECT_TRUE(same_bits(grad.get(row, i), rounded_to(kNaN, dtype))) << row;
-      EXPECT_EQ(grad.get(0, 6), kInf);
-      EXPECT_NEAR(grad.get(0, 9), grad.get(1, 9), 1e-2f * grad.get(1, 9));
-      EXPECT_TRUE(std::isnan(grad.get(2, 9)));
+  for (const Context& context : contract_contexts())
+    for (const std::int64_t columns : {300, 9000}) {
+      std::vector<float> z = gaussian(columns, 1, 1, 0);
+      z[4] = kNaN;
+      z[5] = std::bit_cast<float>(0xffc12345u);
+      z[6] = kInf;
+      std::vector<float> finite = z;
+      finite[6] = 1;
+      for (const DType dtype : logits_dtypes()) {
+        Rows rows = in_layout(contiguous_layout(), {z, finite, finite}, dtype);
+        Rows grad(contiguous_layout(), 3, columns, dtype);
+        differentiate(rows, grad, {1, 1, 1}, {6.0f, 6.0f, kInf}, context);
+        for (const std::int64_t i : {4, 5})
+          for (const std::int64_t row : {0, 1, 2})
+            EXPECT_TRUE(same_bits(grad.get(row, i), rounded_to(kNaN, dtype))) << row;
+        EXPECT_EQ(grad.get(0, 6), kInf);
+        for (const std::int64_t i : {std::int64_t{9}, columns - 1})
+          EXPECT_NEAR(grad.get(0, i), grad.get(1, i), 1e-2f * grad.get(1, i));
+        EXPECT_TRUE(std::isnan(grad.get(2, 9)));
+      }
     }
-  }
 }
 
 TEST(Logsumexp, UsesTheWorkspaceItAsksFor) {

@@ -28,8 +28,9 @@ void write_gradient(const LogsumexpBackwardPlan& plan, const Kernels& kernels,
                     TaskScratch& scratch) {
   using Fate = LogsumexpBackwardPlan::Row;
   const DType dtype = plan.grad_logits.dtype;
+  // A tile at once: its largest logit decides how all of it is written.
   blocks.for_each_piece(
-      block, tile, tile + 1, kChunk, scratch.room,
+      block, tile, tile + 1, kTile, scratch.room,
       [&](const RowSpan& rows, const ColumnSpan& columns, std::byte* room) {
         const Staged logits = Staged(plan.logits, rows, columns, room).gather();
         const Staged output(plan.grad_logits, rows, columns, room);

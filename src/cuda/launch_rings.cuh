@@ -8,6 +8,7 @@
 #include "cuda/error.hpp"
 #include "cuda/kernel_of_devices.hpp"
 #include "cuda/schedule.hpp"
+#include "cuda/vectors.hpp"
 #include "logsum/context.hpp"
 
 namespace logsum::cuda {
@@ -18,15 +19,6 @@ __global__ __launch_bounds__(RingMemory<Op>::kThreads,
                                                   const __grid_constant__ TileTemperature scalar,
                                                   const __grid_constant__ RingSpace space) {
   if constexpr (kHasBulkCopies) visit_rings<Op>(call, scalar, space);
-}
-
-// Bulk copies want rows that begin at multiples of 16 bytes; of one dtype the kernels are compiled.
-inline bool suits_rings(std::initializer_list<const RowsView*> views) {
-  for (const RowsView* view : views)
-    if (view->dtype != (*views.begin())->dtype || view->stride != 1 ||
-        reinterpret_cast<std::uintptr_t>(view->data) % 16 != 0 || !view->index.is_aligned(16))
-      return false;
-  return true;
 }
 
 // Launches if rings suit the call and the context wants them: `launched`. An error where they are
@@ -43,7 +35,7 @@ Status launch_rings(const typename Op::Call& call, float temperature,
   constexpr RingCost kCost = RingMemory<Op>::kCost;
   RingSpace space;
   bool is_best = false;
-  if (!suits_rings(views) ||
+  if (!have_vectors(views) ||
       !ring_schedule(limits, rows.rows, rows.columns, kCost, space, is_best)) {
     if (context.schedule == Schedule::automatic) return {};
     return Status::error(StatusCode::unsupported,

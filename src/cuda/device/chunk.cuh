@@ -119,7 +119,8 @@ struct Chunk {
     }
   }
 
-  // From shared memory, of which `columns` exist, whole vectors; the rest is −∞.
+  // From shared memory, or from what this kernel writes too, of which `columns` exist, whole
+  // vectors; the rest is −∞.
   __device__ __forceinline__ void take(const std::byte* room, int columns) {
     const auto* p = reinterpret_cast<const uint4*>(room) + warp_lane();
     if (columns >= kChunk) {

@@ -82,6 +82,14 @@ __device__ __forceinline__ float max_of_tile(int columns, const TensorTile& logi
   return warp_reduce(max, [](float a, float b) { return fmaxf(a, b); });
 }
 
+// Of logits of any size.
+__device__ __forceinline__ void write_far_exponentials(const RowExp& exp, int columns,
+                                                       const TensorTile& out,
+                                                       const TensorTile& logits) {
+  write_tile(
+      columns, [&exp](float z) { return far_exponential(exp, z); }, out, logits);
+}
+
 // kLimited: a softmax, none of whose logits is above its center, which the f32 form always reaches
 // if the row isn't far.
 template <bool kLimited>
@@ -93,8 +101,7 @@ __device__ __forceinline__ void write_exponentials(const RowExp& exp, int column
   if (is_near)
     write_tile(columns, NearExponentials<kLimited>(exp), out, logits);
   else
-    write_tile(
-        columns, [&exp](float z) { return far_exponential(exp, z); }, out, logits);
+    write_far_exponentials(exp, columns, out, logits);
 }
 
 }  // namespace logsum::cuda

@@ -172,25 +172,44 @@ __device__ __forceinline__ void write_tile(int columns, const F& f, const Tensor
                apply(f, load_step(in, layout, first, columns - first)...));
 }
 
-// The same of a whole chunk, of one dtype and with vectors everywhere, whose results are
-// numbers: nothing is left to be decided in the loop.
-template <DType kDType, class F, class... Inputs>
-__device__ __forceinline__ void write_chunk(const F& f, std::byte* out, const Inputs*... in) {
+// The step at column `first` of a whole chunk, with vectors everywhere and of numbers: nothing is
+// left to be decided.
+template <DType kDType>
+__device__ __forceinline__ void store_numbers(std::byte* chunk, int first,
+                                              const StepValues& values) {
   constexpr int kBytes = size_of(kDType);
   const StepLayout layout(kDType);
+  if constexpr (kDType == DType::f32) {
+    store_step(TensorTile(chunk, kBytes, kDType), layout, first, kLanes, values);
+  } else {
+    const float* const v = values.v;
+    *reinterpret_cast<uint4*>(chunk + (first + layout.column(0)) * kBytes) = {
+        pack_numbers<kDType>(v), pack_numbers<kDType>(v + 2), pack_numbers<kDType>(v + 4),
+        pack_numbers<kDType>(v + 6)};
+  }
+}
+
+// write_tile of such a chunk, of one dtype.
+template <DType kDType, class F, class... Inputs>
+__device__ __forceinline__ void write_chunk(const F& f, std::byte* out, const Inputs*... in) {
+  const StepLayout layout(kDType);
 #pragma unroll
-  for (int first = 0; first < kChunk; first += kLanes) {
-    const StepValues values =
-        apply(f, load_step(TensorTile(const_cast<std::byte*>(in), kBytes, kDType), layout, first,
-                           kLanes)...);
-    std::byte* const to = out + (first + layout.column(0)) * kBytes;
-    if constexpr (kDType == DType::f32) {
-      store_step(TensorTile(out, kBytes, kDType), layout, first, kLanes, values);
-    } else {
-      const float* const v = values.v;
-      *reinterpret_cast<uint4*>(to) = {pack_numbers<kDType>(v), pack_numbers<kDType>(v + 2),
-                                       pack_numbers<kDType>(v + 4), pack_numbers<kDType>(v + 6)};
-    }
+  for (int first = 0; first < kChunk; first += kLanes)
+    store_numbers<kDType>(
+        out, first,
+        apply(f, load_step(TensorTile(const_cast<std::byte*>(in), size_of(kDType), kDType), layout,
+                           first, kLanes)...));
+}
+
+// And where the input is in registers.
+template <DType kDType, class F>
+__device__ __forceinline__ void write_chunk(const F& f, std::byte* out, const Chunk<kDType>& in) {
+#pragma unroll
+  for (int row = 0; row < kChunkRows; ++row) {
+    StepValues values;
+#pragma unroll
+    for (int i = 0; i < kPositions; ++i) values.v[i] = f(in.value(row, i));
+    store_numbers<kDType>(out, row * kLanes, values);
   }
 }
 

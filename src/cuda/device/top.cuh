@@ -26,37 +26,100 @@ __device__ __forceinline__ void insert(unsigned long long& held, unsigned long l
   if (held < candidate) held = warp_lane() > 0 && above < candidate ? above : candidate;
 }
 
-// The best `count` of those that come after `last`, one per thread. Inlined, as write_top isn't:
-// two callees, one in the other, would take registers from the row's end.
+// The logits of a vector: the largest, and one of them.
+template <DType kDType>
+struct VectorOf {
+  static constexpr unsigned kBytes = size_of(kDType);
+  static constexpr unsigned kCount = 16 / kBytes;
+
+  __device__ __forceinline__ static float logit(std::uint32_t word, int i) {
+    if constexpr (kDType == DType::f32) return __uint_as_float(word);
+    return from_two_bytes(i % 2 == 0 ? word & 0xffffu : word >> 16, kDType);
+  }
+  __device__ __forceinline__ static float max(const uint4& v) {
+    const auto of_word = [](std::uint32_t word) { return fmaxf(logit(word, 0), logit(word, 1)); };
+    return fmaxf(fmaxf(of_word(v.x), of_word(v.y)), fmaxf(of_word(v.z), of_word(v.w)));
+  }
+  // Of what thread `from` has, one logit per thread; those behind the last repeat them.
+  __device__ __forceinline__ static float spread(const uint4& v, int from) {
+    const std::uint32_t x = __shfl_sync(~0u, v.x, from), y = __shfl_sync(~0u, v.y, from),
+                        z = __shfl_sync(~0u, v.z, from), w = __shfl_sync(~0u, v.w, from);
+    const unsigned word = threadIdx.x * kBytes / 4 % 4;
+    return logit(word == 0 ? x : word == 1 ? y : word == 2 ? z : w, warp_lane());
+  }
+};
+
+// The best `count` of those that come after `last`, one per thread, of what the warp is shown from
+// low columns to high.
+struct Best {
+  unsigned long long last, held = 0, least = 0;
+  int count;
+
+  __device__ __forceinline__ Best(unsigned long long last_, int count_)
+      : last(last_), count(count_) {}
+
+  // Of what lies behind all that was shown: of equal logits the first is the better.
+  __device__ __forceinline__ bool may_take(float z) const {
+    return least == 0 || z > value_of(least);
+  }
+  // A logit per thread, where it `exists`.
+  __device__ __forceinline__ void show(float z, std::int64_t column, bool exists) {
+    unsigned long long here = candidate(z, column);
+    if (!exists || here >= last) here = 0;
+    for (unsigned from = __ballot_sync(~0u, here > least); from != 0; from &= from - 1)
+      insert(held, __shfl_sync(~0u, here, __ffs(static_cast<int>(from)) - 1));
+    least = __shfl_sync(~0u, held, count - 1);
+  }
+};
+
+// Of a row: what lies before its first whole vector, its vectors, and the rest. A vector that has
+// nothing to be taken, as most, costs its maximum. Inlined, as write_top isn't, and with few
+// registers: two callees, one in the other, or a large one would take those of the row's end.
 template <DType kDType>
 __device__ __forceinline__ unsigned long long best_below(const WarpRow<kDType>& logits,
                                                          const TileRecord* records,
                                                          unsigned long long last, int count) {
-  constexpr int kAtOnce = 4;  // logits on their way, per thread
-  const auto columns = static_cast<unsigned>(logits.columns());
-  unsigned long long held = 0, least = 0;
-  for (unsigned first = 0; first < columns;) {
-    if (first % kTile == 0 && candidate(load_record(records + first / kTile).max, first) <= least) {
-      first += kTile;
+  using Vector = VectorOf<kDType>;
+  constexpr int kAtOnce = 4;  // vectors on their way, per thread
+  constexpr unsigned kGroup = kAtOnce * kWarp * Vector::kCount;
+  static_assert(kGroup <= kTile);
+  Best best(last, count);
+  const auto columns = static_cast<unsigned>(logits.columns()), lane = threadIdx.x % kWarp;
+  const auto show_single = [&](unsigned first, unsigned end) {
+    const unsigned column = first + lane;
+    best.show(column < end ? logits.value(column) : kNegInf, column, column < end);
+  };
+  const std::byte* const row = logits.tile(0);
+  const auto to_aligned = static_cast<unsigned>(-reinterpret_cast<std::uintptr_t>(row) % 16);
+  const unsigned begin = min(to_aligned / unsigned{Vector::kBytes}, columns);
+  const unsigned end = columns - (columns - begin) % Vector::kCount;
+  show_single(0, begin);
+#pragma unroll 1
+  for (unsigned group = begin; group < end; group += kGroup) {
+    if (!best.may_take(load_record(records + group / kTile).max) &&
+        !best.may_take(load_record(records + (min(group + kGroup, end) - 1) / kTile).max))
       continue;
-    }
-    float z[kAtOnce];
+    const auto first_of = [&](int i, unsigned thread) {
+      return group + (i * kWarp + thread) * Vector::kCount;
+    };
+    uint4 vectors[kAtOnce] = {};
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i)
+      if (const unsigned column = first_of(i, lane); column < end)
+        vectors[i] =
+            __ldg(reinterpret_cast<const uint4*>(row + std::int64_t{column} * Vector::kBytes));
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
-      const unsigned column = first + i * kWarp + warp_lane();
-      z[i] = column < columns ? logits.value(column) : kNan;
+      const bool may = first_of(i, lane) < end && best.may_take(Vector::max(vectors[i]));
+      for (unsigned from = __ballot_sync(~0u, may); from != 0; from &= from - 1) {
+        const auto thread = static_cast<unsigned>(__ffs(static_cast<int>(from)) - 1);
+        best.show(Vector::spread(vectors[i], static_cast<int>(thread)), first_of(i, thread) + lane,
+                  lane < Vector::kCount);
+      }
     }
-#pragma unroll
-    for (int i = 0; i < kAtOnce; ++i) {
-      unsigned long long here = candidate(z[i], first + i * kWarp + warp_lane());
-      if (z[i] != z[i] || here >= last) here = 0;
-      for (unsigned from = __ballot_sync(~0u, here > least); from != 0; from &= from - 1)
-        insert(held, __shfl_sync(~0u, here, __ffs(static_cast<int>(from)) - 1));
-      least = __shfl_sync(~0u, held, count - 1);
-    }
-    first += kAtOnce * kWarp;
   }
-  return held;
+  show_single(end, columns);
+  return best.held;
 }
 
 // `ok`: the row has a distribution.
