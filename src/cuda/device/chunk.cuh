@@ -134,6 +134,21 @@ struct Chunk {
     }
   }
 
+  // The same by the address of the thread's first vector.
+  __device__ __forceinline__ void take(unsigned address, int columns) {
+    if (columns >= kChunk) {
+#pragma unroll
+      for (int i = 0; i < kVectors; ++i) v[i] = load_shared(address + i * kWarp * 16);
+    } else {
+#pragma unroll
+      for (int i = 0; i < kVectors; ++i) {
+        v[i] = uint4{kLowest, kLowest, kLowest, kLowest};
+        if ((i * kWarp + warp_lane()) * kPerVector < columns)
+          v[i] = load_shared(address + i * kWarp * 16);
+      }
+    }
+  }
+
   // The chunk that begins at z, wherever that is, of which `columns` exist; the rest is −∞.
   // `is_first`: of its row, so that nothing before z may be read.
   __device__ __forceinline__ void load_odd(const std::byte* z, int columns, bool is_first) {

@@ -2,6 +2,7 @@
 // The row visit where rows are many. Persistent CTAs; each takes a contiguous span of all rows'
 // tiles, its warps take tiles of the span by ticket, and the warp that brings a row's last tile
 // finishes the row. What a record holds doesn't depend on who made it, so neither do the bits.
+// Tiles are drawn, and their logits asked for, before their turn comes (tiles_ahead.cuh).
 //
 // Records of the rows in progress stay in a ring in shared memory. Only rows that cross from one
 // CTA's span into the next go through global memory, where a fence and an atomic cost a warp more
@@ -10,6 +11,7 @@
 
 #include "cuda/device/row.cuh"
 #include "cuda/device/tile_of_row.cuh"
+#include "cuda/device/tiles_ahead.cuh"
 #include "cuda/visit_space.hpp"
 
 namespace logsum::cuda {
@@ -51,6 +53,15 @@ __device__ __forceinline__ unsigned row_of(const SpanSpace& space, unsigned at) 
   if (space.inverse_tiles != 0) return __umulhi(at, space.inverse_tiles);
   return space.tiles == 1 ? at : at / space.tiles;
 }
+
+// A tile's place: its row, within the span, and its number in the row.
+struct TilePlace {
+  unsigned row, tile;
+
+  __device__ __forceinline__ TilePlace(const SpanSpace& space, const SpanState& state, unsigned at)
+      : row(row_of(space, state.first_tile + at)),
+        tile(state.first_tile + at - row * space.tiles) {}
+};
 
 // The CTA whose span has this tile, counted over all rows.
 __device__ __forceinline__ unsigned block_of(const SpanSpace& space, std::uint64_t tile) {
@@ -98,31 +109,94 @@ __device__ __forceinline__ void put_records(const SpanSpace& space, TileRecord* 
   if constexpr (Kind::kRaw) store_record(row + space.tiles + tile, records.raw);
 }
 
+// The tile of this number in the span, if it has so many.
+template <class Op>
+__device__ __forceinline__ DrawnTile drawn_tile(const typename Op::Call& call,
+                                                const SpanSpace& space, const SpanState& state,
+                                                unsigned at) {
+  DrawnTile drawn = {nullptr, at, 0};
+  if (at >= state.count) return drawn;
+  const auto [row, tile] = TilePlace(space, state, at);
+  const std::int64_t source = call.logits_row(state.first_row + row);
+  drawn.columns = columns_of_tile(call.logits, tile);
+  if (source >= 0) drawn.z = address_of_tile<typename Op::Kind>(call.logits, source, tile);
+  return drawn;
+}
+
+template <class Op, class Ahead>
+__device__ __forceinline__ TileRecords measure_drawn_tile(const typename Op::Call& call,
+                                                          const TileTemperature& scalar,
+                                                          const SpanSpace& space,
+                                                          const SpanState& state, Ahead& ahead) {
+  using Kind = typename Op::Kind;
+  const auto tile_of = [&](const DrawnTile& drawn) {
+    return tile_at<Kind>(call.logits, drawn.z, drawn.columns,
+                         TilePlace(space, state, drawn.at).tile);
+  };
+  const DrawnTile drawn = ahead.tile();
+  const std::int64_t row = state.first_row + TilePlace(space, state, drawn.at).row;
+  const bool is_copied = ahead.is_copied(drawn);
+  if (!is_copied) ahead.pass();
+  if (drawn.z == nullptr) return {};
+  const TileTemperature temperature = temperature_of(call.temperature, scalar, row);
+  // Only a GPU that has bulk copies and no room for any comes by here with whole vectors.
+  if (Ahead::kCopies ? !is_copied : !tile_of(drawn).has_vectors()) {
+    const TileRecords odd = measure_odd_tile<Kind>(tile_of(drawn), temperature);
+    TileRecords records = odd;
+    return records;
+  }
+  return measure_vectors<Kind>(
+      drawn.columns, temperature,
+      [&](Chunk<Kind::kDType>& chunk, int k, int left) {
+        if (Ahead::kCopies)
+          ahead.take(chunk, k, left);
+        else
+          load_vectors<Kind>(chunk, tile_of(drawn), k, left);
+      },
+      [&] { return tile_of(ahead.tile()); });
+}
+
+// Static shared memory.
+template <class Op>
+struct SpanShared {
+  using Ahead = TilesAhead<Op::Kind::kDType, Op::Kind::kStrided>;
+  static constexpr int kWarps = span_threads(Op::Kind::kDType) / kWarp;
+
+  typename Ahead::State ahead[kWarps];
+  typename Op::Row rows[kWarps];
+  SpanState state;
+};
+
 // Op: what is measured and how a row is finished; see tile_of_row.cuh.
 template <class Op>
 __device__ __forceinline__ void visit_spans(const typename Op::Call& call,
                                             const TileTemperature& scalar, const SpanSpace& space) {
   using Kind = typename Op::Kind;
-  extern __shared__ __align__(16) unsigned char ring_bytes[];
-  __shared__ SpanState state;
-  __shared__ Shared<typename Op::Row> rows[span_threads(Kind::kDType) / kWarp];
-  auto* const ring = reinterpret_cast<TileRecord*>(ring_bytes);
+  using Ahead = typename SpanShared<Op>::Ahead;
+  extern __shared__ __align__(128) std::byte dynamic[];
+  __shared__ Shared<SpanShared<Op>> room;
+  SpanShared<Op>& shared = *room;
+  SpanState& state = shared.state;
+  auto* const ring =
+      reinterpret_cast<TileRecord*>(dynamic + span_room_bytes(Kind::kDType, space.slots_ahead));
   state.begin(space);
   __syncthreads();
   const unsigned warp = __shfl_sync(~0u, threadIdx.x / kWarp, 0);
   const auto finish = [&](std::int64_t row, TileRecord* records) {
-    (*rows[warp]).prepare_places(call, row);
-    (*rows[warp]).prepare(call, row);
+    shared.rows[warp].prepare_places(call, row);
+    shared.rows[warp].prepare(call, row);
     __syncwarp();
-    Op::finish(call, row, records, *rows[warp]);
+    Op::finish(call, row, records, shared.rows[warp]);
   };
-  unsigned at = warp;
-  while (at < state.count) {
-    unsigned ticket = 0;
-    if (warp_lane() == 0) ticket = take_ticket(&state.next);
-    const unsigned row = row_of(space, state.first_tile + at);  // within the span
-    const unsigned tile = state.first_tile + at - row * space.tiles;
-    const TileRecords records = measure_tile_of_row<Op>(call, scalar, state.first_row + row, tile);
+  Ahead ahead(dynamic, warp, shared.ahead[warp], space.slots_ahead);
+  for (;;) {
+    ahead.begin_tile([&](bool is_first) {
+      return drawn_tile<Op>(call, space, state,
+                            is_first ? threadIdx.x / kWarp : take_ticket(&state.next));
+    });
+    if (ahead.tile().at >= state.count) break;
+    const TileRecords records = measure_drawn_tile<Op>(call, scalar, space, state, ahead);
+    const auto [row, tile] = TilePlace(space, state, ahead.tile().at);
 
     const unsigned slot = row & (space.ring_rows - 1);
     TileRecord* const row_records =
@@ -150,7 +224,6 @@ __device__ __forceinline__ void visit_spans(const typename Op::Call& call,
         store_release(&state.holder[slot], row + space.ring_rows);
       }
     }
-    at = __shfl_sync(~0u, ticket, 0);
   }
 }
 
