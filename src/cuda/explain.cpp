@@ -33,6 +33,14 @@ Status limits_of(const char* function, const DeviceInfo& device, std::int64_t ro
   return {};
 }
 
+std::int32_t shared_of_span(const cuda::DeviceLimits& limits, const cuda::VisitShape& shape,
+                            int blocks) {
+  cuda::SpanSpace space =
+      cuda::span_space(nullptr, shape.rows, shape.tiles, shape.raw ? 2 : 1, blocks);
+  cuda::choose_ahead(limits, shape.dtype, space);
+  return cuda::span_shared_bytes(space, shape.dtype);
+}
+
 }  // namespace
 
 Status explain_schedule(const DeviceInfo& device, const VisitedRows& rows, Schedule wanted,
@@ -52,8 +60,7 @@ Status explain_schedule(const DeviceInfo& device, const VisitedRows& rows, Sched
       info.blocks = chosen.spans.blocks;
       info.threads = chosen.spans.threads;
       info.warps = info.threads / 32;
-      info.shared_bytes = static_cast<std::int32_t>(cuda::shared_ring_bytes(cuda::span_space(
-          nullptr, shape.rows, shape.tiles, shape.raw ? 2 : 1, chosen.spans.blocks)));
+      info.shared_bytes = shared_of_span(limits, shape, chosen.spans.blocks);
       break;
     case Schedule::clusters:
       info.blocks_per_row = chosen.clusters.blocks;

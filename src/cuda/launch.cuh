@@ -56,14 +56,15 @@ Status launch_spans(const typename Op::Call& call, std::int64_t rows, const Span
   const DeviceScratch scratch(span_bytes(rows, tiles * Kind::kRecords),
                               DeviceScratch::Counters::used, context);
   LOGSUM_RETURN_IF_ERROR(scratch.status());
-  const SpanSpace space =
+  SpanSpace space =
       span_space(scratch.at<std::byte>(0), rows, tiles, Kind::kRecords, schedule.blocks);
-  const std::size_t ring = shared_ring_bytes(space);
+  if constexpr (!Kind::kStrided) choose_ahead(limits, Kind::kDType, space);
+  const auto shared = static_cast<std::size_t>(span_shared_bytes(space, Kind::kDType));
   const auto kernel = &spans_kernel<Op>;
   static KernelOfDevices of_devices;
   LOGSUM_RETURN_IF_ERROR(of_devices.prepare(kernel, limits, false));
   return launch_kernel(kernel, static_cast<unsigned>(schedule.blocks),
-                       static_cast<unsigned>(schedule.threads), ring, context, call,
+                       static_cast<unsigned>(schedule.threads), shared, context, call,
                        TileTemperature(call.temperature.value), space);
 }
 

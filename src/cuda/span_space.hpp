@@ -3,12 +3,13 @@
 #pragma once
 
 #include "core/workspace.hpp"
+#include "cuda/schedule.hpp"
 #include "cuda/visit_space.hpp"
 
 namespace logsum::cuda {
 
-// `records`: per tile, 1 or 2. A CTA knows 16 rows in progress, never more than a few of which are;
-// rows of one tile are all in progress at once, one per warp.
+// `records`: per tile, 1 or 2. A CTA knows more rows in progress than are at once: its warps have
+// three tiles each, and rows of one tile are all in progress.
 inline SpanSpace span_space(std::byte* memory, std::int64_t rows, std::int64_t tiles, int records,
                             int blocks) {
   const std::int64_t row_records = tiles * records;
@@ -18,7 +19,7 @@ inline SpanSpace span_space(std::byte* memory, std::int64_t rows, std::int64_t t
   space.rows = rows;
   space.tiles = static_cast<unsigned>(tiles);
   space.row_records = static_cast<unsigned>(row_records);
-  space.ring_rows = row_records <= 16 ? 64 : 16;
+  space.ring_rows = row_records <= 8 ? 64 : row_records <= 16 ? 32 : row_records <= 32 ? 16 : 8;
   space.is_long = row_records > kMostRingRecords;
   space.slot_is_row = span_slots(rows, row_records) == rows;
   // The inverse is too large by up to tiles/2^32 of itself: the quotient is right for numbers below
@@ -29,9 +30,19 @@ inline SpanSpace span_space(std::byte* memory, std::int64_t rows, std::int64_t t
   return space;
 }
 
-// Bytes of records in shared memory.
-inline std::size_t shared_ring_bytes(const SpanSpace& space) {
-  return space.is_long ? 0 : std::size_t{space.ring_rows} * space.row_records * sizeof(TileRecord);
+// Bytes of shared memory, without what is static: of chunks on their way, and of records.
+inline int span_shared_bytes(const SpanSpace& space, DType dtype) {
+  const int ring = space.is_long ? 0
+                                 : static_cast<int>(space.ring_rows * space.row_records *
+                                                    static_cast<unsigned>(sizeof(TileRecord)));
+  return span_room_bytes(dtype, space.slots_ahead) + ring;
+}
+
+// Where there are bulk copies, as many slots as there is room for.
+inline void choose_ahead(const DeviceLimits& limits, DType dtype, SpanSpace& space) {
+  const int room = limits.shared_per_block - kSpanStaticShared;
+  space.slots_ahead = limits.capability >= 90 ? span_slots_ahead(dtype) : 0;
+  while (space.slots_ahead > 0 && span_shared_bytes(space, dtype) > room) --space.slots_ahead;
 }
 
 }  // namespace logsum::cuda

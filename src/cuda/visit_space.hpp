@@ -14,6 +14,16 @@ inline constexpr unsigned kMostRingRows = 64;
 // spill), 128 for f32, whose chunk fills twice as many.
 constexpr int span_threads(DType dtype) { return dtype == DType::f32 ? 512 : 768; }
 
+// What each of its warps has on its way into shared memory, at most (device/tiles_ahead.cuh): slots
+// of a chunk, and what such slots of all warps take there. None of 16-bit logits: their spans are
+// bound by arithmetic, and took 6 % longer with entropy at 32000 columns (docs/design/cuda.md).
+constexpr int span_slots_ahead(DType dtype) { return dtype == DType::f32 ? 2 : 0; }
+constexpr int span_room_bytes(DType dtype, int slots) {
+  return span_threads(dtype) / 32 * slots * static_cast<int>(kChunk * size_of(dtype));
+}
+// Beside them and the ring of records, at most: launch_spans checks each operation's.
+inline constexpr int kSpanStaticShared = 16 * 1024;
+
 // Spans: where the records and counters are (visit_spans.cuh).
 struct SpanSpace {
   unsigned* counters;   // one per CTA, 0 before and after every launch
@@ -25,6 +35,7 @@ struct SpanSpace {
   unsigned inverse_tiles;  // ⌊2^32/tiles⌋ + 1, or 0
   bool is_long;            // rows too long to be kept in shared memory
   bool slot_is_row;        // of `records`; else the first CTA that has tiles of the row
+  int slots_ahead;         // of each warp; they lie before the ring
 };
 
 // Clusters: how a row's tiles are shared (visit_clusters.cuh).

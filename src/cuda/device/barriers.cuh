@@ -73,11 +73,14 @@ class ByteBarrier {
 
   // Copies `bytes`, a multiple of 16, between addresses that are. By one thread.
   __device__ __forceinline__ void copy(void* to, const void* from, unsigned bytes) {
+    copy(shared_address(to), from, bytes);
+  }
+  __device__ __forceinline__ void copy(unsigned to, const void* from, unsigned bytes) {
     arrive_expecting(bytes);
 #if __CUDA_ARCH__ >= 900
     asm volatile(
         "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
-            "r"(shared_address(to)),
+            "r"(to),
         "l"(from), "r"(bytes), "r"(address())
         : "memory");
 #endif

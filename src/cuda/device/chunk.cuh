@@ -119,6 +119,15 @@ struct Chunk {
     }
   }
 
+  // Chunk k of the tile at z, which is aligned to 16 bytes; from there on `left` columns exist.
+  __device__ __forceinline__ void load(const std::byte* z, int k, int left) {
+    const std::byte* const p = z + k * (kChunk * kBytes) + warp_lane() * 16;
+    if (left >= kChunk)
+      load(p);
+    else
+      load(p, left);
+  }
+
   // From shared memory, or from what this kernel writes too, of which `columns` exist, whole
   // vectors; the rest is −∞.
   __device__ __forceinline__ void take(const std::byte* room, int columns) {
@@ -131,6 +140,21 @@ struct Chunk {
       for (int i = 0; i < kVectors; ++i) {
         v[i] = uint4{kLowest, kLowest, kLowest, kLowest};
         if ((i * kWarp + warp_lane()) * kPerVector < columns) v[i] = p[i * kWarp];
+      }
+    }
+  }
+
+  // The same by the address of the thread's first vector.
+  __device__ __forceinline__ void take(unsigned address, int columns) {
+    if (columns >= kChunk) {
+#pragma unroll
+      for (int i = 0; i < kVectors; ++i) v[i] = load_shared(address + i * kWarp * 16);
+    } else {
+#pragma unroll
+      for (int i = 0; i < kVectors; ++i) {
+        v[i] = uint4{kLowest, kLowest, kLowest, kLowest};
+        if ((i * kWarp + warp_lane()) * kPerVector < columns)
+          v[i] = load_shared(address + i * kWarp * 16);
       }
     }
   }

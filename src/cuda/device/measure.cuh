@@ -150,6 +150,23 @@ __device__ __noinline__ TileRecords measure_odd_tile(typename Kind::Tile tile,
   return measure.records(tile);
 }
 
+// A tile of whole vectors. get(chunk, k, left): its chunk k, from which on `left` columns exist.
+// tile(): the tile, asked for in the end, so that it needn't be kept in registers until then.
+template <class Kind, class Get, class GetTile>
+__device__ __forceinline__ TileRecords measure_vectors(int columns,
+                                                       const TileTemperature& temperature,
+                                                       const Get& get, const GetTile& tile) {
+  TileMeasure<Kind> measure(temperature);
+  int k = 0;
+#pragma unroll 1
+  for (int left = columns; left > 0; left -= kChunk, ++k) {
+    Chunk<Kind::kDType> chunk;
+    get(chunk, k, left);
+    measure.add(chunk, k, left);
+  }
+  return measure.records(tile());
+}
+
 template <class Kind>
 __device__ __forceinline__ TileRecords measure_tile(const typename Kind::Tile& tile,
                                                     const TileTemperature& temperature) {
@@ -158,20 +175,10 @@ __device__ __forceinline__ TileRecords measure_tile(const typename Kind::Tile& t
     TileRecords records = odd;
     return records;
   }
-  constexpr int kBytes = kChunk * static_cast<int>(size_of(Kind::kDType));
-  TileMeasure<Kind> measure(temperature);
-  const std::byte* p = tile.z + warp_lane() * 16;
-  int k = 0;
-#pragma unroll 1
-  for (int left = tile.columns; left > 0; left -= kChunk, p += kBytes, ++k) {
-    Chunk<Kind::kDType> chunk;
-    if (left >= kChunk)
-      chunk.load(p);
-    else
-      chunk.load(p, left);
-    measure.add(chunk, k, left);
-  }
-  return measure.records(tile);
+  return measure_vectors<Kind>(
+      tile.columns, temperature,
+      [&](Chunk<Kind::kDType>& chunk, int k, int left) { chunk.load(tile.z, k, left); },
+      [&] { return tile; });
 }
 
 }  // namespace logsum::cuda

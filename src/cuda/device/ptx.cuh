@@ -29,6 +29,16 @@ __device__ __forceinline__ uint4 load_once(const void* p) {
   return v;
 }
 
+// 16 bytes of shared memory, by its own address: a pointer's is put together anew at each use.
+__device__ __forceinline__ uint4 load_shared(unsigned address) {
+  uint4 v;
+  asm volatile("ld.shared.v4.b32 {%0,%1,%2,%3},[%4];"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+               : "r"(address)
+               : "memory");
+  return v;
+}
+
 // 2^x within 2 ulp; subnormal results are 0.
 __device__ __forceinline__ float exp2_approximate(float x) {
   float y;

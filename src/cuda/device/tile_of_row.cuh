@@ -56,16 +56,28 @@ __device__ __forceinline__ const std::byte* tile_address(const RowsView& logits,
 }
 
 template <class Kind>
+__device__ __forceinline__ const std::byte* address_of_tile(const RowsView& logits,
+                                                            std::int64_t row, unsigned tile) {
+  const std::int64_t stride = Kind::kStrided ? logits.stride : 1;
+  return logits.data + logits.index.offset(row) +
+         std::int64_t{tile} * kTile * (stride * std::int64_t{size_of(Kind::kDType)});
+}
+
+// The tile at z.
+template <class Kind>
+__device__ __forceinline__ typename Kind::Tile tile_at(const RowsView& logits, const std::byte* z,
+                                                       int columns, unsigned tile) {
+  if constexpr (Kind::kStrided)
+    return {z, columns, logits.stride * std::int64_t{size_of(Kind::kDType)}};
+  else
+    return {z, columns, tile == 0};
+}
+
+template <class Kind>
 __device__ __forceinline__ typename Kind::Tile stored_tile(const RowsView& logits, std::int64_t row,
                                                            unsigned tile) {
-  const int columns = columns_of_tile(logits, tile);
-  if constexpr (Kind::kStrided) {
-    const std::int64_t step = logits.stride * std::int64_t{size_of(Kind::kDType)};
-    return {logits.data + logits.index.offset(row) + std::int64_t{tile} * kTile * step, columns,
-            step};
-  } else {
-    return {tile_address<Kind::kDType>(logits, row, tile), columns, tile == 0};
-  }
+  return tile_at<Kind>(logits, address_of_tile<Kind>(logits, row, tile),
+                       columns_of_tile(logits, tile), tile);
 }
 
 template <class Op>

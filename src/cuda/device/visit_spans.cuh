@@ -2,6 +2,7 @@
 // The row visit where rows are many. Persistent CTAs; each takes a contiguous span of all rows'
 // tiles, its warps take tiles of the span by ticket, and the warp that brings a row's last tile
 // finishes the row. What a record holds doesn't depend on who made it, so neither do the bits.
+// How warps come by tiles and logits: tiles_ahead.cuh.
 //
 // Records of the rows in progress stay in a ring in shared memory. Only rows that cross from one
 // CTA's span into the next go through global memory, where a fence and an atomic cost a warp more
@@ -10,6 +11,7 @@
 
 #include "cuda/device/row.cuh"
 #include "cuda/device/tile_of_row.cuh"
+#include "cuda/device/tiles_ahead.cuh"
 #include "cuda/visit_space.hpp"
 
 namespace logsum::cuda {
@@ -51,6 +53,15 @@ __device__ __forceinline__ unsigned row_of(const SpanSpace& space, unsigned at) 
   if (space.inverse_tiles != 0) return __umulhi(at, space.inverse_tiles);
   return space.tiles == 1 ? at : at / space.tiles;
 }
+
+// A tile's place: its row, within the span, and its number in the row.
+struct TilePlace {
+  unsigned row, tile;
+
+  __device__ __forceinline__ TilePlace(const SpanSpace& space, const SpanState& state, unsigned at)
+      : row(row_of(space, state.first_tile + at)),
+        tile(state.first_tile + at - row * space.tiles) {}
+};
 
 // The CTA whose span has this tile, counted over all rows.
 __device__ __forceinline__ unsigned block_of(const SpanSpace& space, std::uint64_t tile) {
@@ -98,31 +109,97 @@ __device__ __forceinline__ void put_records(const SpanSpace& space, TileRecord* 
   if constexpr (Kind::kRaw) store_record(row + space.tiles + tile, records.raw);
 }
 
+// Which tiles a CTA's warps draw, and where they lie.
+template <class Op>
+struct SpanDraw {
+  using Kind = typename Op::Kind;
+
+  const typename Op::Call& call;
+  const SpanSpace& space;
+  SpanState& state;
+
+  __device__ __forceinline__ unsigned ticket() const { return take_ticket(&state.next); }
+
+  // The tile of this number in the span, if it has so many.
+  __device__ __forceinline__ DrawnTile tile(unsigned at) const {
+    DrawnTile drawn = {nullptr, at, 0};
+    if (at >= state.count) return drawn;
+    const auto [row, tile] = TilePlace(space, state, at);
+    const std::int64_t source = call.logits_row(state.first_row + row);
+    drawn.columns = columns_of_tile(call.logits, tile);
+    if (source >= 0) drawn.z = address_of_tile<Kind>(call.logits, source, tile);
+    return drawn;
+  }
+
+  // The same for what measures it.
+  __device__ __forceinline__ typename Kind::Tile stored(const DrawnTile& drawn) const {
+    return tile_at<Kind>(call.logits, drawn.z, drawn.columns,
+                         TilePlace(space, state, drawn.at).tile);
+  }
+};
+
+template <class Op, class Tiles>
+__device__ __forceinline__ TileRecords measure_drawn_tile(const SpanDraw<Op>& draw,
+                                                          const TileTemperature& scalar,
+                                                          Tiles& tiles) {
+  using Kind = typename Op::Kind;
+  const DrawnTile drawn = tiles.tile();
+  const std::int64_t row = draw.state.first_row + TilePlace(draw.space, draw.state, drawn.at).row;
+  const bool has_vectors = tiles.has_vectors();
+  if (!has_vectors) tiles.pass();
+  if (drawn.z == nullptr) return {};
+  const TileTemperature temperature = temperature_of(draw.call.temperature, scalar, row);
+  if (!has_vectors) {
+    const TileRecords odd = measure_odd_tile<Kind>(draw.stored(drawn), temperature);
+    TileRecords records = odd;
+    return records;
+  }
+  return measure_vectors<Kind>(
+      drawn.columns, temperature,
+      [&](Chunk<Kind::kDType>& chunk, int k, int left) { tiles.take(chunk, k, left); },
+      [&] { return draw.stored(tiles.tile()); });
+}
+
+// Static shared memory.
+template <class Op>
+struct SpanShared {
+  using Kind = typename Op::Kind;
+  using Tiles = SpanTiles<Kind::kDType, Kind::kStrided>;
+  static constexpr int kWarps = span_threads(Kind::kDType) / kWarp;
+
+  typename Tiles::State tiles[kWarps];
+  typename Op::Row rows[kWarps];
+  SpanState state;
+};
+
 // Op: what is measured and how a row is finished; see tile_of_row.cuh.
 template <class Op>
 __device__ __forceinline__ void visit_spans(const typename Op::Call& call,
                                             const TileTemperature& scalar, const SpanSpace& space) {
   using Kind = typename Op::Kind;
-  extern __shared__ __align__(16) unsigned char ring_bytes[];
-  __shared__ SpanState state;
-  __shared__ Shared<typename Op::Row> rows[span_threads(Kind::kDType) / kWarp];
-  auto* const ring = reinterpret_cast<TileRecord*>(ring_bytes);
+  extern __shared__ __align__(128) std::byte dynamic[];
+  __shared__ Shared<SpanShared<Op>> room;
+  static_assert(sizeof(SpanShared<Op>) <= kSpanStaticShared);
+  SpanShared<Op>& shared = *room;
+  SpanState& state = shared.state;
+  auto* const ring =
+      reinterpret_cast<TileRecord*>(dynamic + span_room_bytes(Kind::kDType, space.slots_ahead));
   state.begin(space);
   __syncthreads();
   const unsigned warp = __shfl_sync(~0u, threadIdx.x / kWarp, 0);
   const auto finish = [&](std::int64_t row, TileRecord* records) {
-    (*rows[warp]).prepare_places(call, row);
-    (*rows[warp]).prepare(call, row);
+    shared.rows[warp].prepare_places(call, row);
+    shared.rows[warp].prepare(call, row);
     __syncwarp();
-    Op::finish(call, row, records, *rows[warp]);
+    Op::finish(call, row, records, shared.rows[warp]);
   };
-  unsigned at = warp;
-  while (at < state.count) {
-    unsigned ticket = 0;
-    if (warp_lane() == 0) ticket = take_ticket(&state.next);
-    const unsigned row = row_of(space, state.first_tile + at);  // within the span
-    const unsigned tile = state.first_tile + at - row * space.tiles;
-    const TileRecords records = measure_tile_of_row<Op>(call, scalar, state.first_row + row, tile);
+  const SpanDraw<Op> draw{call, space, state};
+  typename SpanShared<Op>::Tiles tiles(dynamic, warp, shared.tiles[warp], space.slots_ahead);
+  for (;;) {
+    tiles.begin_tile(draw);
+    if (tiles.tile().at >= state.count) break;
+    const TileRecords records = measure_drawn_tile(draw, scalar, tiles);
+    const auto [row, tile] = TilePlace(space, state, tiles.tile().at);
 
     const unsigned slot = row & (space.ring_rows - 1);
     TileRecord* const row_records =
@@ -150,7 +227,6 @@ __device__ __forceinline__ void visit_spans(const typename Op::Call& call,
         store_release(&state.holder[slot], row + space.ring_rows);
       }
     }
-    at = __shfl_sync(~0u, ticket, 0);
   }
 }
 
