@@ -37,7 +37,7 @@ std::int32_t shared_of_span(const cuda::DeviceLimits& limits, const cuda::VisitS
                             int blocks) {
   cuda::SpanSpace space =
       cuda::span_space(nullptr, shape.rows, shape.tiles, shape.raw ? 2 : 1, blocks);
-  cuda::choose_ahead(limits, shape.dtype, space);
+  cuda::choose_copies(limits, shape.dtype, space);
   return cuda::span_shared_bytes(space, shape.dtype);
 }
 

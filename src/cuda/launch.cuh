@@ -58,7 +58,7 @@ Status launch_spans(const typename Op::Call& call, std::int64_t rows, const Span
   LOGSUM_RETURN_IF_ERROR(scratch.status());
   SpanSpace space =
       span_space(scratch.at<std::byte>(0), rows, tiles, Kind::kRecords, schedule.blocks);
-  if constexpr (!Kind::kStrided) choose_ahead(limits, Kind::kDType, space);
+  if constexpr (!Kind::kStrided) choose_copies(limits, Kind::kDType, space);
   const auto shared = static_cast<std::size_t>(span_shared_bytes(space, Kind::kDType));
   const auto kernel = &spans_kernel<Op>;
   static KernelOfDevices of_devices;

@@ -19,7 +19,11 @@ inline SpanSpace span_space(std::byte* memory, std::int64_t rows, std::int64_t t
   space.rows = rows;
   space.tiles = static_cast<unsigned>(tiles);
   space.row_records = static_cast<unsigned>(row_records);
-  space.ring_rows = row_records <= 8 ? 64 : row_records <= 16 ? 32 : row_records <= 32 ? 16 : 8;
+  space.ring_rows = row_records <= 8    ? 64
+                    : row_records <= 16 ? 32
+                    : row_records <= 32 ? 16
+                    : row_records <= 64 ? 8
+                                        : 4;
   space.is_long = row_records > kMostRingRecords;
   space.slot_is_row = span_slots(rows, row_records) == rows;
   // The inverse is too large by up to tiles/2^32 of itself: the quotient is right for numbers below
@@ -30,19 +34,20 @@ inline SpanSpace span_space(std::byte* memory, std::int64_t rows, std::int64_t t
   return space;
 }
 
-// Bytes of shared memory, without what is static: of chunks on their way, and of records.
+// Bytes of shared memory, without what is static: of pieces on their way, and of records.
 inline int span_shared_bytes(const SpanSpace& space, DType dtype) {
   const int ring = space.is_long ? 0
                                  : static_cast<int>(space.ring_rows * space.row_records *
                                                     static_cast<unsigned>(sizeof(TileRecord)));
-  return span_room_bytes(dtype, space.slots_ahead) + ring;
+  return (space.copies ? span_room_bytes(dtype) : 0) + ring;
 }
 
-// Where there are bulk copies, as many slots as there is room for.
-inline void choose_ahead(const DeviceLimits& limits, DType dtype, SpanSpace& space) {
-  const int room = limits.shared_per_block - kSpanStaticShared;
-  space.slots_ahead = limits.capability >= 90 ? span_slots_ahead(dtype) : 0;
-  while (space.slots_ahead > 0 && span_shared_bytes(space, dtype) > room) --space.slots_ahead;
+// Where there is room for it; code that was compiled for a GPU with room and runs on one without
+// makes do without vectors.
+inline void choose_copies(const DeviceLimits& limits, DType dtype, SpanSpace& space) {
+  space.copies = copies_tiles(limits.capability, dtype);
+  if (span_shared_bytes(space, dtype) > limits.shared_per_block - kSpanStaticShared)
+    space.copies = false;
 }
 
 }  // namespace logsum::cuda

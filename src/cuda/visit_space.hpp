@@ -10,18 +10,22 @@ namespace logsum::cuda {
 
 inline constexpr unsigned kMostRingRows = 64;
 
-// Threads of a CTA that has an SM to itself: 80 registers each for 2-byte logits (1024 with 64
-// spill), 128 for f32, whose chunk fills twice as many.
-constexpr int span_threads(DType dtype) { return dtype == DType::f32 ? 512 : 768; }
+// Threads of a CTA that has an SM to itself: 96 registers each for 2-byte logits, 128 for f32,
+// whose chunk fills twice as many.
+constexpr int span_threads(DType dtype) { return dtype == DType::f32 ? 512 : 640; }
 
-// What each of its warps has on its way into shared memory, at most (device/tiles_ahead.cuh): slots
-// of a chunk, and what such slots of all warps take there. None of 16-bit logits: their spans are
-// bound by arithmetic, and took 6 % longer with entropy at 32000 columns (docs/design/cuda.md).
-constexpr int span_slots_ahead(DType dtype) { return dtype == DType::f32 ? 2 : 0; }
-constexpr int span_room_bytes(DType dtype, int slots) {
-  return span_threads(dtype) / 32 * slots * static_cast<int>(kChunk * size_of(dtype));
+// Chunks that each of its warps has on their way into shared memory (device/span_tiles.cuh), and
+// what they take there, of all warps.
+inline constexpr unsigned kChunksAhead = 2;
+constexpr int span_room_bytes(DType dtype) {
+  return span_threads(dtype) / 32 * static_cast<int>(kChunksAhead * kChunk * size_of(dtype));
 }
-// Beside them and the ring of records, at most: launch_spans checks each operation's.
+// On GPUs with room for them; from 12.0 on there are 99 KB. Of 16-bit logits it is no gain: what
+// waits less executes more (bench/HISTORY.md).
+constexpr bool copies_tiles(int capability, DType dtype) {
+  return capability >= 90 && capability < 120 && dtype == DType::f32;
+}
+// Beside them and the ring of records, at most: visit_spans checks each operation's.
 inline constexpr int kSpanStaticShared = 16 * 1024;
 
 // Spans: where the records and counters are (visit_spans.cuh).
@@ -35,7 +39,7 @@ struct SpanSpace {
   unsigned inverse_tiles;  // ⌊2^32/tiles⌋ + 1, or 0
   bool is_long;            // rows too long to be kept in shared memory
   bool slot_is_row;        // of `records`; else the first CTA that has tiles of the row
-  int slots_ahead;         // of each warp; they lie before the ring
+  bool copies;             // of tiles into shared memory, before the ring
 };
 
 // Clusters: how a row's tiles are shared (visit_clusters.cuh).

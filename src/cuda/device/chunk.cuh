@@ -119,15 +119,6 @@ struct Chunk {
     }
   }
 
-  // Chunk k of the tile at z, which is aligned to 16 bytes; from there on `left` columns exist.
-  __device__ __forceinline__ void load(const std::byte* z, int k, int left) {
-    const std::byte* const p = z + k * (kChunk * kBytes) + warp_lane() * 16;
-    if (left >= kChunk)
-      load(p);
-    else
-      load(p, left);
-  }
-
   // From shared memory, or from what this kernel writes too, of which `columns` exist, whole
   // vectors; the rest is −∞.
   __device__ __forceinline__ void take(const std::byte* room, int columns) {

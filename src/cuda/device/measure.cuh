@@ -175,9 +175,23 @@ __device__ __forceinline__ TileRecords measure_tile(const typename Kind::Tile& t
     TileRecords records = odd;
     return records;
   }
+  // A chunk is on its way while the one before is weighed.
+  Chunk<Kind::kDType> next;
+  const std::byte* p = tile.z + warp_lane() * 16;
+  const auto load = [&](int columns) {
+    if (columns >= kChunk)
+      next.load(p);
+    else
+      next.load(p, columns);
+    p += kChunk * static_cast<int>(size_of(Kind::kDType));
+  };
+  load(tile.columns);
   return measure_vectors<Kind>(
       tile.columns, temperature,
-      [&](Chunk<Kind::kDType>& chunk, int k, int left) { chunk.load(tile.z, k, left); },
+      [&](Chunk<Kind::kDType>& chunk, int, int left) {
+        chunk = next;
+        if (left > kChunk) load(left - kChunk);
+      },
       [&] { return tile; });
 }
 

@@ -2,7 +2,7 @@
 // The row visit where rows are many. Persistent CTAs; each takes a contiguous span of all rows'
 // tiles, its warps take tiles of the span by ticket, and the warp that brings a row's last tile
 // finishes the row. What a record holds doesn't depend on who made it, so neither do the bits.
-// How warps come by tiles and logits: tiles_ahead.cuh.
+// How warps come by tiles and logits: span_tiles.cuh.
 //
 // Records of the rows in progress stay in a ring in shared memory. Only rows that cross from one
 // CTA's span into the next go through global memory, where a fence and an atomic cost a warp more
@@ -10,8 +10,8 @@
 #pragma once
 
 #include "cuda/device/row.cuh"
+#include "cuda/device/span_tiles.cuh"
 #include "cuda/device/tile_of_row.cuh"
-#include "cuda/device/tiles_ahead.cuh"
 #include "cuda/visit_space.hpp"
 
 namespace logsum::cuda {
@@ -109,62 +109,32 @@ __device__ __forceinline__ void put_records(const SpanSpace& space, TileRecord* 
   if constexpr (Kind::kRaw) store_record(row + space.tiles + tile, records.raw);
 }
 
-// Which tiles a CTA's warps draw, and where they lie.
+// Which tiles a CTA's warps draw, and where they lie. A warp's first ticket is its own number.
 template <class Op>
 struct SpanDraw {
-  using Kind = typename Op::Kind;
-
   const typename Op::Call& call;
   const SpanSpace& space;
   SpanState& state;
 
   __device__ __forceinline__ unsigned ticket() const { return take_ticket(&state.next); }
 
-  // The tile of this number in the span, if it has so many.
-  __device__ __forceinline__ DrawnTile tile(unsigned at) const {
-    DrawnTile drawn = {nullptr, at, 0};
-    if (at >= state.count) return drawn;
-    const auto [row, tile] = TilePlace(space, state, at);
-    const std::int64_t source = call.logits_row(state.first_row + row);
-    drawn.columns = columns_of_tile(call.logits, tile);
-    if (source >= 0) drawn.z = address_of_tile<Kind>(call.logits, source, tile);
-    return drawn;
-  }
-
-  // The same for what measures it.
-  __device__ __forceinline__ typename Kind::Tile stored(const DrawnTile& drawn) const {
-    return tile_at<Kind>(call.logits, drawn.z, drawn.columns,
-                         TilePlace(space, state, drawn.at).tile);
+  // The tile of this number in the span, of so many columns; null if there is none, or no row.
+  __device__ __forceinline__ const std::byte* find(unsigned at, int& columns) const {
+    columns = 0;
+    if (at >= state.count) return nullptr;
+    const TilePlace place(space, state, at);
+    const std::int64_t source = call.logits_row(state.first_row + place.row);
+    columns = columns_of_tile(call.logits, place.tile);
+    if (source < 0) return nullptr;
+    return address_of_tile<typename Op::Kind>(call.logits, source, place.tile);
   }
 };
-
-template <class Op, class Tiles>
-__device__ __forceinline__ TileRecords measure_drawn_tile(const SpanDraw<Op>& draw,
-                                                          const TileTemperature& scalar,
-                                                          Tiles& tiles) {
-  using Kind = typename Op::Kind;
-  const DrawnTile drawn = tiles.tile();
-  const std::int64_t row = draw.state.first_row + TilePlace(draw.space, draw.state, drawn.at).row;
-  const bool has_vectors = tiles.has_vectors();
-  if (!has_vectors) tiles.pass();
-  if (drawn.z == nullptr) return {};
-  const TileTemperature temperature = temperature_of(draw.call.temperature, scalar, row);
-  if (!has_vectors) {
-    const TileRecords odd = measure_odd_tile<Kind>(draw.stored(drawn), temperature);
-    TileRecords records = odd;
-    return records;
-  }
-  return measure_vectors<Kind>(
-      drawn.columns, temperature,
-      [&](Chunk<Kind::kDType>& chunk, int k, int left) { tiles.take(chunk, k, left); },
-      [&] { return draw.stored(tiles.tile()); });
-}
 
 // Static shared memory.
 template <class Op>
 struct SpanShared {
   using Kind = typename Op::Kind;
-  using Tiles = SpanTiles<Kind::kDType, Kind::kStrided>;
+  using Tiles = SpanTiles<Op>;
   static constexpr int kWarps = span_threads(Kind::kDType) / kWarp;
 
   typename Tiles::State tiles[kWarps];
@@ -182,8 +152,8 @@ __device__ __forceinline__ void visit_spans(const typename Op::Call& call,
   static_assert(sizeof(SpanShared<Op>) <= kSpanStaticShared);
   SpanShared<Op>& shared = *room;
   SpanState& state = shared.state;
-  auto* const ring =
-      reinterpret_cast<TileRecord*>(dynamic + span_room_bytes(Kind::kDType, space.slots_ahead));
+  auto* const ring = reinterpret_cast<TileRecord*>(
+      dynamic + (kCopiesTiles<Kind> && space.copies ? span_room_bytes(Kind::kDType) : 0));
   state.begin(space);
   __syncthreads();
   const unsigned warp = __shfl_sync(~0u, threadIdx.x / kWarp, 0);
@@ -194,12 +164,13 @@ __device__ __forceinline__ void visit_spans(const typename Op::Call& call,
     Op::finish(call, row, records, shared.rows[warp]);
   };
   const SpanDraw<Op> draw{call, space, state};
-  typename SpanShared<Op>::Tiles tiles(dynamic, warp, shared.tiles[warp], space.slots_ahead);
+  typename SpanShared<Op>::Tiles tiles(draw, dynamic, space.copies, warp, shared.tiles[warp]);
   for (;;) {
     tiles.begin_tile(draw);
-    if (tiles.tile().at >= state.count) break;
-    const TileRecords records = measure_drawn_tile(draw, scalar, tiles);
-    const auto [row, tile] = TilePlace(space, state, tiles.tile().at);
+    if (tiles.at() >= state.count) break;
+    const TilePlace place(space, state, tiles.at());
+    const auto [row, tile] = place;
+    const TileRecords records = tiles.measure(draw, place, scalar);
 
     const unsigned slot = row & (space.ring_rows - 1);
     TileRecord* const row_records =
