@@ -115,7 +115,7 @@ TEST(Devices, FewTilesAreSpreadOverAllProcessors) {
     const ScheduleInfo info =
         explained(h200(), {.rows = rows, .columns = columns, .dtype = DType::bf16});
     EXPECT_EQ(info.schedule, Schedule::spans);
-    EXPECT_EQ(info.threads, 768);
+    EXPECT_EQ(info.threads, 640);
     return info.blocks;
   };
   EXPECT_EQ(blocks(300, 4096), 132);
@@ -137,6 +137,26 @@ TEST(Devices, ATilesRowIsExact) {
       for (std::int64_t at = end; at > std::max<std::int64_t>(0, end - 3 * tiles); --at)
         EXPECT_EQ(static_cast<std::uint64_t>(at - 1) * space.inverse_tiles >> 32, (at - 1) / tiles)
             << at - 1 << " of rows of " << tiles;
+    }
+}
+
+// Chunks on their way into shared memory lie beside the records of rows in progress.
+TEST(Devices, ASpansCopiesFitBesideItsRecords) {
+  const auto spans = [](int capability, int shared, DType dtype, std::int64_t tiles, int records) {
+    const cuda::DeviceLimits limits{.capability = capability, .shared_per_block = shared};
+    cuda::SpanSpace space = cuda::span_space(nullptr, 5000, tiles, records, 132);
+    cuda::choose_copies(limits, dtype, space);
+    EXPECT_LE(cuda::span_shared_bytes(space, dtype), shared - cuda::kSpanStaticShared);
+    return space.copies;
+  };
+  for (const std::int64_t tiles : {1, 2, 3, 4, 8, 9, 16, 17, 32, 33, 38, 64, 65, 128, 129, 1000})
+    for (const int records : {1, 2}) {
+      EXPECT_TRUE(spans(90, 227 * 1024, DType::f32, tiles, records)) << tiles;
+      EXPECT_TRUE(spans(100, 227 * 1024, DType::f32, tiles, records)) << tiles;
+      EXPECT_FALSE(spans(90, 99 * 1024, DType::f32, tiles, records)) << tiles;
+      EXPECT_FALSE(spans(80, 163 * 1024, DType::f32, tiles, records)) << tiles;
+      EXPECT_FALSE(spans(120, 99 * 1024, DType::f32, tiles, records)) << tiles;
+      EXPECT_FALSE(spans(90, 227 * 1024, DType::bf16, tiles, records)) << tiles;
     }
 }
 
