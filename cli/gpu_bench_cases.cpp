@@ -14,7 +14,7 @@ std::vector<GpuCase> table() {
   constexpr std::int64_t kVocab = 151936;
   std::vector<GpuCase> cases;
   for (const DType dtype : {DType::bf16, DType::f32}) {
-    for (const std::int64_t rows : {1, 8, 64, 256})
+    for (const std::int64_t rows : {1, 8, 64, 256, 1024})
       cases.push_back({GpuFamily::sample, rows, kVocab, dtype});
     for (const std::int64_t columns : {131072, 262144})
       cases.push_back({GpuFamily::sample, 1, columns, dtype});
@@ -35,7 +35,8 @@ std::vector<GpuCase> table() {
 bool is_quick(const GpuCase& c) {
   if (c.family == GpuFamily::top || c.family == GpuFamily::shards || c.family == GpuFamily::kl)
     return true;
-  return c.dtype == DType::bf16 && c.columns == 151936 && c.rows != 8 && c.rows != 256;
+  return c.dtype == DType::bf16 && c.columns == 151936 && c.rows != 8 && c.rows != 256 &&
+         c.rows != 1024;
 }
 
 bool has_operations(const GpuCase& c) {

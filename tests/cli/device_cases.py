@@ -39,7 +39,7 @@ class Info(ToolTest):
         self.assertEqual((few["schedule"], few["ctas"]), ("clusters", few["ctas_per_row"]))
         self.assertEqual(few["threads"], 32 * (few["measuring_warps"] + 1))
         many = self.schedules("4096,151936,bf16", "h200")["token_logprobs, entropy"]
-        self.assertEqual((many["schedule"], many["ctas"], many["threads"]), ("spans", 132, 768))
+        self.assertEqual((many["schedule"], many["ctas"], many["threads"]), ("spans", 132, 640))
         self.assertNotIn("ctas_per_row", many)
         written = self.schedules("4096,151936,bf16", "h200")["gradient of either"]
         self.assertEqual((written["schedule"], written["ctas_per_row"]), ("rings", 8))
