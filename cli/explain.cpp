@@ -22,7 +22,8 @@ struct Explained {
 };
 
 // Where they take two launches the first is logsumexp's, or one of tiles.
-void add_written(const DeviceInfo& device, const VisitedRows& rows, std::vector<Explained>& list) {
+void add_written(const DeviceInfo& device, const VisitedRows& rows, Determinism determinism,
+                 std::vector<Explained>& list) {
   using Operation = WrittenRows::Operation;
   constexpr std::pair<const char*, Operation> kCalls[] = {
       {"softmax", Operation::softmax},
@@ -30,17 +31,21 @@ void add_written(const DeviceInfo& device, const VisitedRows& rows, std::vector<
       {"gradient of either", Operation::gradient}};
   for (const auto& [name, operation] : kCalls) {
     ScheduleInfo info;
-    const Status status = explain_rings(
-        device,
-        {.rows = rows.rows, .columns = rows.columns, .dtype = rows.dtype, .operation = operation},
-        info);
+    const Status status = explain_rings(device,
+                                        {.rows = rows.rows,
+                                         .columns = rows.columns,
+                                         .dtype = rows.dtype,
+                                         .operation = operation,
+                                         .determinism = determinism},
+                                        info);
     if (status.code() == StatusCode::unsupported) continue;
     check(status, "--explain");
     list.push_back({name, info});
   }
 }
 
-std::vector<Explained> explain(const DeviceInfo& device, VisitedRows rows) {
+std::vector<Explained> explain(const DeviceInfo& device, VisitedRows rows,
+                               Determinism determinism) {
   struct Call {
     const char* name;
     bool entropy, raw;
@@ -59,7 +64,7 @@ std::vector<Explained> explain(const DeviceInfo& device, VisitedRows rows) {
     check(explain_schedule(device, rows, Schedule::automatic, info), "--explain");
     list.push_back({call.name, info});
   }
-  add_written(device, rows, list);
+  add_written(device, rows, determinism, list);
   return list;
 }
 
@@ -85,10 +90,10 @@ VisitedRows parse_rows(const std::string& text) {
           .dtype = *dtype};
 }
 
-std::string explain_as_text(const DeviceInfo& device, const VisitedRows& rows, int width,
-                            bool colour) {
+std::string explain_as_text(const DeviceInfo& device, const VisitedRows& rows,
+                            Determinism determinism, int width, bool colour) {
   std::vector<std::vector<std::string>> lines;
-  for (const auto& [operation, info] : explain(device, rows))
+  for (const auto& [operation, info] : explain(device, rows, determinism))
     lines.push_back({operation, to_string(info.schedule),
                      info.blocks_per_row > 0 ? fmt::format("{}", info.blocks_per_row) : "-",
                      fmt::format("{}", info.blocks), fmt::format("{}", info.threads),
@@ -101,13 +106,14 @@ std::string explain_as_text(const DeviceInfo& device, const VisitedRows& rows, i
                      to_string(rows.dtype), describe(device), to_text(table, width, colour));
 }
 
-nlohmann::ordered_json explain_as_json(const DeviceInfo& device, const VisitedRows& rows) {
+nlohmann::ordered_json explain_as_json(const DeviceInfo& device, const VisitedRows& rows,
+                                       Determinism determinism) {
   nlohmann::ordered_json json = {{"device", device.name},
                                  {"rows", rows.rows},
                                  {"vocab_size", rows.columns},
                                  {"dtype", to_string(rows.dtype)},
                                  {"schedules", nlohmann::ordered_json::array()}};
-  for (const auto& [operation, info] : explain(device, rows)) {
+  for (const auto& [operation, info] : explain(device, rows, determinism)) {
     nlohmann::ordered_json entry = {{"operation", operation},
                                     {"schedule", to_string(info.schedule)}};
     if (info.blocks_per_row > 0) entry["ctas_per_row"] = info.blocks_per_row;

@@ -12,8 +12,9 @@ namespace logsum::cli {
 // ROWS,VOCAB,DTYPE; throws UsageError.
 VisitedRows parse_rows(const std::string& text);
 
-std::string explain_as_text(const DeviceInfo& device, const VisitedRows& rows, int width,
-                            bool colour);
-nlohmann::ordered_json explain_as_json(const DeviceInfo& device, const VisitedRows& rows);
+std::string explain_as_text(const DeviceInfo& device, const VisitedRows& rows,
+                            Determinism determinism, int width, bool colour);
+nlohmann::ordered_json explain_as_json(const DeviceInfo& device, const VisitedRows& rows,
+                                       Determinism determinism);
 
 }  // namespace logsum::cli

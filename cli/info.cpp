@@ -61,10 +61,10 @@ void print_schedules(const Globals& globals, const InfoOptions& options) {
   const DeviceInfo device =
       options.like ? gpu_like(*options.like) : gpu_at(globals.device.index, "--explain");
   if (options.json)
-    write_stdout(explain_as_json(device, *options.explain).dump(2) + '\n');
+    write_stdout(explain_as_json(device, *options.explain, globals.determinism).dump(2) + '\n');
   else
-    write_stdout(explain_as_text(device, *options.explain, terminal_width(STDOUT_FILENO),
-                                 may_use_colour(STDOUT_FILENO)));
+    write_stdout(explain_as_text(device, *options.explain, globals.determinism,
+                                 terminal_width(STDOUT_FILENO), may_use_colour(STDOUT_FILENO)));
   flush_stdout();
 }
 

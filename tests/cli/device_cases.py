@@ -30,8 +30,8 @@ class Info(ToolTest):
             self.assertIn("no CUDA backend", cuda["missing"])
             self.assertIsNone(cuda["runtime"])
 
-    def schedules(self, rows_text, kind):
-        out = self.json("info", "--explain", rows_text, "--like", kind)
+    def schedules(self, rows_text, kind, *options):
+        out = self.json("info", "--explain", rows_text, "--like", kind, *options)
         return {s["operation"]: s for s in out["schedules"]}
 
     def test_explain(self):
@@ -44,6 +44,10 @@ class Info(ToolTest):
         written = self.schedules("4096,151936,bf16", "h200")["gradient of either"]
         self.assertEqual((written["schedule"], written["ctas_per_row"]), ("rings", 8))
         self.assertNotIn("softmax", self.schedules("4,151936,bf16", "h200"))
+        # What is bound by its arithmetic takes clusters that leave no processor out.
+        polynomial = self.schedules("4096,151936,bf16", "h200", "--determinism", "cross-device")
+        self.assertEqual(polynomial["softmax"]["ctas_per_row"], 2)
+        self.assertEqual(self.schedules("4096,151936,bf16", "h200")["softmax"]["ctas_per_row"], 4)
         # Clusters of several CTAs came with 9.0.
         for schedule in self.schedules("1,151936,f32", "a100").values():
             self.assertEqual(schedule.get("ctas_per_row", 1), 1)

@@ -27,7 +27,8 @@ GLOBS = [
     "examples/data/*",
     "examples/CMakeLists.txt",
     "examples/decode_*",
-    "tests/cli/device_cases.py",
+    "tests/cli_test.py",
+    "tests/cli/*.py",
 ]
 # Says what is installed, not what is built.
 EXCEPT = {"cmake/LogsumInstall.cmake"}
