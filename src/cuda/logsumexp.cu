@@ -53,13 +53,13 @@ __device__ __forceinline__ void write_chunk_of_tile(const RowExp& exp, int colum
                                                     const TensorTile& grad,
                                                     const TensorTile& logits) {
   Chunk<kDType> chunk;
-  bool is_plain = columns == kChunk;  // and has no NaN
+  const bool is_whole = columns == kChunk;
   float max = kNan, min;
-  if (is_plain) {
+  if (is_whole) {
     chunk.take(logits.at, kChunk);
     chunk.extremes(max, min);
   }
-  is_plain = !__any_sync(~0u, max != max);
+  const bool is_plain = !__any_sync(~0u, max != max);  // whole, without a NaN
   if (!is_plain) max = max_of_tile(columns, logits);
   // As on the CPU all of a tile is near, or none.
   const bool is_near = __syncthreads_and(exp.holds_up_to(max));

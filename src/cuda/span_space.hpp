@@ -8,8 +8,9 @@
 
 namespace logsum::cuda {
 
-// `records`: per tile, 1 or 2. A CTA knows more rows in progress than are at once: its warps have
-// three tiles each, and rows of one tile are all in progress.
+// `records`: per tile, 1 or 2. A CTA knows more rows in progress than there are at once: each of
+// its warps has at most three tiles, and rows of one tile are all in progress.
+static_assert(kMostRingRows >= 3 * span_threads(DType::bf16) / 32);
 inline SpanSpace span_space(std::byte* memory, std::int64_t rows, std::int64_t tiles, int records,
                             int blocks) {
   const std::int64_t row_records = tiles * records;
@@ -19,11 +20,7 @@ inline SpanSpace span_space(std::byte* memory, std::int64_t rows, std::int64_t t
   space.rows = rows;
   space.tiles = static_cast<unsigned>(tiles);
   space.row_records = static_cast<unsigned>(row_records);
-  space.ring_rows = row_records <= 8    ? 64
-                    : row_records <= 16 ? 32
-                    : row_records <= 32 ? 16
-                    : row_records <= 64 ? 8
-                                        : 4;
+  space.ring_rows = row_records <= 16 ? kMostRingRows : kMostRingRows / 4;
   space.is_long = row_records > kMostRingRecords;
   space.slot_is_row = span_slots(rows, row_records) == rows;
   // The inverse is too large by up to tiles/2^32 of itself: the quotient is right for numbers below
@@ -34,7 +31,7 @@ inline SpanSpace span_space(std::byte* memory, std::int64_t rows, std::int64_t t
   return space;
 }
 
-// Bytes of shared memory, without what is static: of pieces on their way, and of records.
+// Bytes of shared memory, without what is static: of chunks on their way, and of records.
 inline int span_shared_bytes(const SpanSpace& space, DType dtype) {
   const int ring = space.is_long ? 0
                                  : static_cast<int>(space.ring_rows * space.row_records *

@@ -48,7 +48,7 @@ class ClusterMeasure {
     // Parameters take their time to arrive: what needs nothing else comes before the wait.
     if (call.looks_up_rows()) wait_for_kernel_before();
     const std::int64_t source = call.logits_row(place.row);
-    z_ = source < 0 ? nullptr : tile_address<Kind::kDType>(call.logits, source, 0);
+    z_ = source < 0 ? nullptr : row_address(call.logits, source);
     first_ = place.begin + group_;
     is_bulk_ = kHasBulkCopies && z_ != nullptr && reinterpret_cast<std::uintptr_t>(z_) % 16 == 0 &&
                call.logits.columns % Chunk<Kind::kDType>::kPerVector == 0;

@@ -121,7 +121,7 @@ template <DType kDType, bool kStrided = false>
 class WarpRow {
  public:
   __device__ WarpRow(const RowsView& logits, std::int64_t row)
-      : begin_(tile_address<kDType>(logits, row, 0)),
+      : begin_(row_address(logits, row)),
         columns_(logits.columns),
         stride_(kStrided ? logits.stride : 1) {}
 

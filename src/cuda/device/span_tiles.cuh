@@ -8,12 +8,11 @@
 //   begin_tile(draw)              before each tile
 //   at()                          its number in the span, or beyond
 //   measure(draw, place, scalar)  its records
-// of a SpanDraw (visit_spans.cuh).
+// of a SpanDraw (span.cuh).
 #pragma once
 
 #include "cuda/device/barriers.cuh"
-#include "cuda/device/tile_of_row.cuh"
-#include "cuda/visit_space.hpp"
+#include "cuda/device/span.cuh"
 
 namespace logsum::cuda {
 
@@ -22,19 +21,17 @@ class TilesByTicket {
  public:
   struct State {};
 
-  template <class Draw>
-  __device__ __forceinline__ TilesByTicket(const Draw&, std::byte*, bool, unsigned warp, State&)
+  __device__ __forceinline__ TilesByTicket(const SpanDraw<Op>&, std::byte*, bool, unsigned warp,
+                                           State&)
       : ticket_(warp) {}
 
-  template <class Draw>
-  __device__ __forceinline__ void begin_tile(const Draw& draw) {
+  __device__ __forceinline__ void begin_tile(const SpanDraw<Op>& draw) {
     at_ = __shfl_sync(~0u, ticket_, 0);
     if (warp_lane() == 0) ticket_ = draw.ticket();
   }
   __device__ __forceinline__ unsigned at() const { return at_; }
 
-  template <class Draw, class Place>
-  __device__ __forceinline__ TileRecords measure(const Draw& draw, const Place& place,
+  __device__ __forceinline__ TileRecords measure(const SpanDraw<Op>& draw, const TilePlace& place,
                                                  const TileTemperature& scalar) {
     return measure_tile_of_row<Op>(draw.call, scalar, draw.state.first_row + place.row, place.tile);
   }
@@ -70,8 +67,7 @@ class TilesAhead {
   };
 
   // `rooms`: of all warps. Unless `copies`, no tile is copied.
-  template <class Draw>
-  __device__ __forceinline__ TilesAhead(const Draw& draw, std::byte* rooms, bool copies,
+  __device__ __forceinline__ TilesAhead(const SpanDraw<Op>& draw, std::byte* rooms, bool copies,
                                         unsigned warp, State& state)
       : room_(shared_address(rooms) + warp * (kChunksAhead * kChunkBytes) + warp_lane() * 16),
         state_(state),
@@ -85,8 +81,7 @@ class TilesAhead {
     for (unsigned i = 0; i < kChunksAhead; ++i) ask(state.next, i);
   }
 
-  template <class Draw>
-  __device__ __forceinline__ void begin_tile(const Draw& draw) {
+  __device__ __forceinline__ void begin_tile(const SpanDraw<Op>& draw) {
     __syncwarp();
     if (warp_lane() == 0) {
       state_.current = state_.next;
@@ -96,8 +91,7 @@ class TilesAhead {
   }
   __device__ __forceinline__ unsigned at() const { return state_.current.at; }
 
-  template <class Draw, class Place>
-  __device__ __forceinline__ TileRecords measure(const Draw& draw, const Place& place,
+  __device__ __forceinline__ TileRecords measure(const SpanDraw<Op>& draw, const TilePlace& place,
                                                  const TileTemperature& scalar) {
     const int bytes = state_.current.bytes;
     if (bytes == 0) {
@@ -124,7 +118,8 @@ class TilesAhead {
     const unsigned slot = k % kChunksAhead;
     state_.arrived[slot].wait(k / kChunksAhead % 2);
     chunk.take(room_ + slot * kChunkBytes, left);
-    __syncwarp();  // all threads have what was there
+    // All threads have what was there: loads that have returned need no fence before a copy.
+    __syncwarp();
     if (warp_lane() == 0) ask_after(k);
   }
 
@@ -136,8 +131,7 @@ class TilesAhead {
   }
 
   // The rest is by one thread.
-  template <class Draw>
-  __device__ __forceinline__ void draw_next(const Draw& draw) {
+  __device__ __forceinline__ void draw_next(const SpanDraw<Op>& draw) {
     const unsigned at = state_.ticket;
     int columns;
     const std::byte* const z = draw.find(at, columns);

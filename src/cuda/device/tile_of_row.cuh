@@ -48,18 +48,15 @@ __device__ __forceinline__ TileTemperature temperature_of(const PerRowView<float
   return view.tensor ? temperature_of_row(view, row) : scalar;
 }
 
-template <DType kDType>
-__device__ __forceinline__ const std::byte* tile_address(const RowsView& logits, std::int64_t row,
-                                                         unsigned tile) {
-  return logits.data + logits.index.offset(row) +
-         std::int64_t{tile} * (kTile * std::int64_t{size_of(kDType)});
+__device__ __forceinline__ const std::byte* row_address(const RowsView& logits, std::int64_t row) {
+  return logits.data + logits.index.offset(row);
 }
 
 template <class Kind>
-__device__ __forceinline__ const std::byte* address_of_tile(const RowsView& logits,
-                                                            std::int64_t row, unsigned tile) {
+__device__ __forceinline__ const std::byte* tile_address(const RowsView& logits, std::int64_t row,
+                                                         unsigned tile) {
   const std::int64_t stride = Kind::kStrided ? logits.stride : 1;
-  return logits.data + logits.index.offset(row) +
+  return row_address(logits, row) +
          std::int64_t{tile} * kTile * (stride * std::int64_t{size_of(Kind::kDType)});
 }
 
@@ -76,8 +73,8 @@ __device__ __forceinline__ typename Kind::Tile tile_at(const RowsView& logits, c
 template <class Kind>
 __device__ __forceinline__ typename Kind::Tile stored_tile(const RowsView& logits, std::int64_t row,
                                                            unsigned tile) {
-  return tile_at<Kind>(logits, address_of_tile<Kind>(logits, row, tile),
-                       columns_of_tile(logits, tile), tile);
+  return tile_at<Kind>(logits, tile_address<Kind>(logits, row, tile), columns_of_tile(logits, tile),
+                       tile);
 }
 
 template <class Op>

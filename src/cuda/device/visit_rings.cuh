@@ -14,7 +14,7 @@
 // An Op (RingSoftmax in softmax.cu is one) has
 //
 //   Call, kDType, kInputs, kUse, kByHardware (ring_cost.hpp)
-//   input(call, i), output(call)   RowsView, of kDType, that suits_rings (launch_rings.cuh)
+//   input(call, i), output(call)   RowsView, of kDType, that have_vectors (vectors.hpp)
 //   Given    (call, row): what must be fetched of a row, one row early
 //   Ahead    (call, scalar, Given): what of a row is known before it is measured
 //   Record   what is known of a measured tile: 8-byte words
