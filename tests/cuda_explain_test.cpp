@@ -13,6 +13,7 @@ namespace logsum::test {
 namespace {
 
 using CudaExplain = OnGpu;
+using CudaExplainRings = OnGpuWithRings;
 
 // Asked of the driver: the library may have a runtime of its own, whose kernels this one's doesn't
 // know.
@@ -61,10 +62,8 @@ std::string name_of(const Rows& rows) {
 
 void expect_explained(const VisitedRows& rows, const CUDA_KERNEL_NODE_PARAMS& kernel) {
   SCOPED_TRACE(name_of(rows));
-  DeviceInfo device;
-  must(cuda_device(0, device));
   ScheduleInfo info;
-  must(explain_schedule(device, rows, Schedule::automatic, info));
+  must(explain_schedule(device_info(), rows, Schedule::automatic, info));
   expect_explained(info, kernel);
 }
 
@@ -109,10 +108,7 @@ TEST_F(CudaExplain, IsWhatIsLaunched) {
       }
 }
 
-TEST_F(CudaExplain, IsWhatRingsAre) {
-  DeviceInfo device;
-  must(cuda_device(0, device));
-  if (device.clusters[1] == 0) GTEST_SKIP() << "rings came with compute capability 9.0";
+TEST_F(CudaExplainRings, IsWhatIsLaunched) {
   constexpr std::int64_t kMostBytes = std::int64_t{40} * 151936 * 4;
   const DeviceBuffer<std::byte> in(kMostBytes), output(kMostBytes), out(kMostBytes);
   using Operation = WrittenRows::Operation;
@@ -129,7 +125,7 @@ TEST_F(CudaExplain, IsWhatRingsAre) {
           const WrittenRows call{rows, columns, dtype, operation, determinism};
           SCOPED_TRACE(name_of(call) + " " + std::to_string(static_cast<int>(operation)));
           ScheduleInfo info;
-          must(explain_rings(device, call, info));
+          must(explain_rings(device_info(), call, info));
           EXPECT_EQ(info.schedule, Schedule::rings);
           expect_explained(info, launched([&](Context context) {
                              context.determinism = determinism;

@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Calls in a CUDA graph: a replay reads what its tensors then hold, logits and parameters. Under
-// the strictest capture mode a call that waits, or allocates otherwise than on the stream, would
-// make the capture fail.
+// Calls in a CUDA graph: a replay reads what its tensors then hold, logits and parameters, and the
+// call is as few kernels as it should be.
 #include <gtest/gtest.h>
-
-#include <algorithm>
-#include <optional>
 
 #include "logsum/logsumexp.hpp"
 #include "logsum/softmax.hpp"
 #include "logsum/softmax_backward.hpp"
+#include "support/captured.hpp"
 #include "support/cdf.hpp"
-#include "support/cuda.hpp"
-#include "support/mirrored.hpp"
 #include "support/statistics.hpp"
 
 namespace logsum::test {
@@ -23,85 +18,15 @@ using CudaGraph = OnGpu;
 constexpr std::int64_t kColumns = 5000;
 constexpr std::int64_t kRows[] = {1, 8, 64, 300, 4096};
 
-class Graph {
- public:
-  template <class Work>
-  explicit Graph(const Work& work) {
-    must("a capture", cudaStreamBeginCapture(stream_.get(), cudaStreamCaptureModeGlobal));
-    work(stream_.get());
-    must("the capture", cudaStreamEndCapture(stream_.get(), &graph_));
-    must("the graph", cudaGraphInstantiate(&executable_, graph_, 0));
-  }
-  ~Graph() {
-    cudaGraphExecDestroy(executable_);
-    cudaGraphDestroy(graph_);
-  }
-  Graph(const Graph&) = delete;
-  Graph& operator=(const Graph&) = delete;
+using Nodes = std::vector<cudaGraphNodeType>;
+const Nodes kOneKernel = {cudaGraphNodeTypeKernel};
 
-  void replay() const {
-    must("a replay", cudaGraphLaunch(executable_, stream_.get()));
-    stream_.wait();
-  }
-
-  // Sorted: a graph's nodes have no order of their own.
-  std::vector<cudaGraphNodeType> nodes() const {
-    std::size_t count = 0;
-    must("nodes", cudaGraphGetNodes(graph_, nullptr, &count));
-    std::vector<cudaGraphNode_t> nodes(count);
-    must("nodes", cudaGraphGetNodes(graph_, nodes.data(), &count));
-    std::vector<cudaGraphNodeType> types(count);
-    for (std::size_t i = 0; i < count; ++i)
-      must("a node", cudaGraphNodeGetType(nodes[i], &types[i]));
-    std::sort(types.begin(), types.end());
-    return types;
-  }
-
- private:
-  Stream stream_;
-  cudaGraph_t graph_ = nullptr;
-  cudaGraphExec_t executable_ = nullptr;
-};
-
-const std::vector<cudaGraphNodeType> kOneKernel = {cudaGraphNodeTypeKernel};
-
-// Arguments whose tensors are on the host, as a graph with copies of them on the GPU. Called once
-// before it is captured, as is usual: a kernel is loaded when it is first used.
-template <class Operation, class Args>
-class Captured {
- public:
-  using WorkspaceSize = std::size_t (*)(const Args&) noexcept;  // null: without a workspace
-
-  Captured(Operation operation, const Args& args, std::type_identity_t<WorkspaceSize> size,
-           Context context)
-      : moved_(cuda_memory(), args) {
-    moved_.add_tensors();
-    moved_.mirror().to_device();
-    if (size != nullptr) {
-      workspace_.emplace(size(moved_.args()));
-      context.workspace = {workspace_->data(), size(moved_.args())};
-    }
-    call_on_gpu(operation, moved_.args(), context);
-    must("the first call", cudaDeviceSynchronize());
-    graph_.emplace([&](cudaStream_t stream) {
-      context.stream = stream;
-      call_on_gpu(operation, moved_.args(), context);
-    });
-  }
-
-  // On what the tensors on the host hold now.
-  void replay() {
-    moved_.mirror().to_device();
-    graph_->replay();
-    moved_.to_host("replay");
-  }
-  std::vector<cudaGraphNodeType> nodes() const { return graph_->nodes(); }
-
- private:
-  Moved<Args> moved_;
-  std::optional<DeviceBuffer<std::byte>> workspace_;
-  std::optional<Graph> graph_;
-};
+// One launch where the GPU writes such rows by rings, two elsewhere.
+Nodes kernels_of(const WrittenRows& rows) {
+  ScheduleInfo info;
+  const bool is_one = explain_rings(device_info(), rows, info).ok();
+  return Nodes(is_one ? 1 : 2, cudaGraphNodeTypeKernel);
+}
 
 // All that may change between two replays.
 struct Inputs {
@@ -145,7 +70,9 @@ struct Inputs {
   std::int64_t rows_, columns_;
 };
 
-std::uint32_t replays_of(std::int64_t rows) { return rows > 300 || is_quick() ? 3 : 20; }
+std::uint32_t replays_of(const Tensor& logits) {
+  return logits.elements() > 2'000'000 || is_quick() ? 3 : 20;
+}
 
 ::testing::AssertionResult same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   if (same_elements(a, 0, b, 0, a.size())) return ::testing::AssertionSuccess();
@@ -162,15 +89,14 @@ void expect_same(const Results& replay, Determinism determinism, const Direct& d
 
 // `size` may be null, as Captured takes it.
 void expect_samples(Inputs& inputs, bool from_u, const Context& context,
-                    std::size_t (*size)(const SampleArgs&) noexcept,
-                    const std::vector<cudaGraphNodeType>& nodes) {
+                    std::size_t (*size)(const SampleArgs&) noexcept, const Nodes& nodes) {
   const std::int64_t rows = inputs.tensor().shape[0];
   const Draws unwritten(std::size_t(rows), 1);
   Draws d = unwritten;
   const SampleArgs args = draws_into(d, inputs.tensor(), inputs.sampling(from_u));
   Captured captured(&sample, args, size, context);
   ASSERT_EQ(captured.nodes(), nodes);
-  for (std::uint32_t replay = 1; replay <= replays_of(rows); ++replay) {
+  for (std::uint32_t replay = 1; replay <= replays_of(inputs.tensor()); ++replay) {
     inputs.change(replay);
     d = unwritten;  // where it is
     captured.replay();
@@ -180,24 +106,39 @@ void expect_samples(Inputs& inputs, bool from_u, const Context& context,
   }
 }
 
+// Schedules that the GPU would choose, and both forced, over many clusters of several CTAs.
+struct Shape {
+  std::int64_t rows, columns;
+  Schedule schedule = Schedule::automatic;
+};
+std::vector<Shape> visited_shapes() {
+  std::vector<Shape> shapes = {
+      {3, 151936}, {64, 151936}, {64, 151936, Schedule::spans}, {64, 151936, Schedule::clusters}};
+  for (const std::int64_t rows : kRows) shapes.push_back({rows, kColumns});
+  return shapes;
+}
+std::string name_of(const Shape& shape) {
+  return std::to_string(shape.rows) + " rows, V=" + std::to_string(shape.columns) + ", " +
+         to_string(shape.schedule);
+}
+
 TEST_F(CudaGraph, SampleIsOneKernelThatReadsItsParameters) {
-  std::vector<std::pair<std::int64_t, std::int64_t>> shapes = {{3, 151936}};  // a cluster of many
-  for (const std::int64_t rows : kRows) shapes.emplace_back(rows, kColumns);
-  for (const auto& [rows, columns] : shapes)
+  for (const Shape& shape : visited_shapes())
     for (const Determinism determinism : kDeterminisms)
       for (const bool from_u : {false, true}) {
-        SCOPED_TRACE(std::to_string(rows) + " rows, V=" + std::to_string(columns) +
-                     (from_u ? ", u" : ", seed"));
-        Inputs inputs(rows, columns);
-        expect_samples(inputs, from_u, cuda(determinism), &sample_workspace_size, kOneKernel);
+        // Where draws come from is known before rows are laid out: once is enough of large calls.
+        if (from_u && shape.schedule != Schedule::automatic) continue;
+        SCOPED_TRACE(name_of(shape) + (from_u ? ", u" : ", seed"));
+        Inputs inputs(shape.rows, shape.columns);
+        expect_samples(inputs, from_u, cuda(determinism, shape.schedule), &sample_workspace_size,
+                       kOneKernel);
       }
 }
 
 // Memory of the graph's own, which it takes and gives back at each launch; clusters need none.
 TEST_F(CudaGraph, WithoutAWorkspaceItAllocates) {
-  const std::vector<cudaGraphNodeType> kFour = {cudaGraphNodeTypeKernel, cudaGraphNodeTypeMemset,
-                                                cudaGraphNodeTypeMemAlloc,
-                                                cudaGraphNodeTypeMemFree};
+  const Nodes kFour = {cudaGraphNodeTypeKernel, cudaGraphNodeTypeMemset, cudaGraphNodeTypeMemAlloc,
+                       cudaGraphNodeTypeMemFree};
   for (const auto& [rows, columns] : {std::pair{3, 300000}, std::pair{300, 9001}})
     for (const Determinism determinism : kDeterminisms) {
       SCOPED_TRACE(std::to_string(rows) + " rows");
@@ -210,17 +151,18 @@ TEST_F(CudaGraph, WithoutAWorkspaceItAllocates) {
 }
 
 TEST_F(CudaGraph, TokenLogprobsIsOneKernelThatReadsItsTargets) {
-  for (const std::int64_t rows : kRows)
+  for (const Shape& shape : visited_shapes())
     for (const Determinism determinism : kDeterminisms) {
-      SCOPED_TRACE(std::to_string(rows) + " rows");
-      Inputs inputs(rows);
-      const Scores unwritten(std::size_t(rows), 1, 5);
+      SCOPED_TRACE(name_of(shape));
+      Inputs inputs(shape.rows, shape.columns);
+      const Scores unwritten(std::size_t(shape.rows), 1, 5);
       Scores s = unwritten;
       const TokenLogprobsArgs parameters{.temperature = inputs.temperatures()};
       const TokenLogprobsArgs args = scores_into(s, inputs.tensor(), inputs.target, parameters);
-      Captured captured(&token_logprobs, args, &token_logprobs_workspace_size, cuda(determinism));
+      Captured captured(&token_logprobs, args, &token_logprobs_workspace_size,
+                        cuda(determinism, shape.schedule));
       ASSERT_EQ(captured.nodes(), kOneKernel);
-      for (std::uint32_t replay = 1; replay <= replays_of(rows); ++replay) {
+      for (std::uint32_t replay = 1; replay <= replays_of(inputs.tensor()); ++replay) {
         inputs.change(replay);
         s = unwritten;  // where it is
         captured.replay();
@@ -231,7 +173,7 @@ TEST_F(CudaGraph, TokenLogprobsIsOneKernelThatReadsItsTargets) {
     }
 }
 
-// Two launches, or one: few rows are read twice by softmax.
+// Few rows are read twice by softmax: two launches.
 TEST_F(CudaGraph, SoftmaxAndLogsumexp) {
   for (const std::int64_t rows : kRows)
     for (const Determinism determinism : kDeterminisms) {
@@ -252,7 +194,8 @@ TEST_F(CudaGraph, SoftmaxAndLogsumexp) {
       std::vector<float> p = no_p, lse = no_lse;
       Captured rows_to_p(&softmax, softmax_args(p), &softmax_workspace_size, cuda(determinism));
       Captured rows_to_lse(&logsumexp, lse_args(lse), &logsumexp_workspace_size, cuda(determinism));
-      ASSERT_EQ(rows_to_p.nodes(), std::vector(rows > 8 ? 1 : 2, cudaGraphNodeTypeKernel));
+      ASSERT_EQ(rows_to_p.nodes(),
+                kernels_of({.rows = rows, .columns = kColumns, .determinism = determinism}));
       ASSERT_EQ(rows_to_lse.nodes(), kOneKernel);
       for (std::uint32_t replay = 1; replay <= 3; ++replay) {
         inputs.change(replay);
@@ -274,13 +217,13 @@ TEST_F(CudaGraph, SoftmaxAndLogsumexp) {
     }
 }
 
-// Long rows, where there are some, are read once: one launch, of softmax and of its gradient.
+// Long rows, where there are some and rings, are read once: one launch, of softmax and of its
+// gradient.
 TEST_F(CudaGraph, LongRowsAreWrittenByOneKernel) {
   const std::int64_t columns = 20000;
   for (const std::int64_t rows : {1, 64, 200}) {
     SCOPED_TRACE(std::to_string(rows) + " rows");
     const std::size_t count = std::size_t(rows * columns);
-    const std::vector<cudaGraphNodeType> kernels(rows == 1 ? 2 : 1, cudaGraphNodeTypeKernel);
     std::vector<float> logits = many_logits(count, 3, 6), g = many_logits(count, 4, 1);
     std::vector<float> t(std::size_t(rows), 1), p(count, 99), gradient(count, 99);
     const auto tensor = [&](std::vector<float>& v) {
@@ -298,11 +241,13 @@ TEST_F(CudaGraph, LongRowsAreWrittenByOneKernel) {
                                  .temperature = Tensor::of(t.data(), {rows})};
     };
     const Determinism determinism = Determinism::cross_device;
+    WrittenRows written{.rows = rows, .columns = columns, .determinism = determinism};
     Captured to_p(&softmax, forward(p), &softmax_workspace_size, cuda(determinism));
     Captured to_gradient(&softmax_backward, backward(gradient), &softmax_backward_workspace_size,
                          cuda(determinism));
-    ASSERT_EQ(to_p.nodes(), kernels);
-    ASSERT_EQ(to_gradient.nodes(), kernels);
+    ASSERT_EQ(to_p.nodes(), kernels_of(written));
+    written.operation = WrittenRows::Operation::gradient;
+    ASSERT_EQ(to_gradient.nodes(), kernels_of(written));
     for (std::uint32_t replay = 1; replay <= 3; ++replay) {
       for (std::size_t row = 0; row < t.size(); ++row) {
         t[row] = 0.25f + static_cast<float>((row + replay) % 8) / 4;

@@ -121,7 +121,7 @@ Outcome outcome(Inputs& inputs, Form form, Rows* output, const std::vector<float
   return result;
 }
 
-class CudaRing : public OnGpu, public ::testing::WithParamInterface<DType> {};
+class CudaRing : public OnGpuWithRings, public ::testing::WithParamInterface<DType> {};
 
 void expect_bits(Inputs& inputs, const std::vector<float>& t) {
   for (const Form form : kForms) {

@@ -156,6 +156,29 @@ TEST_P(EveryDType, FewerOutputs) {
     }
 }
 
+// The same of scoring: neither targets nor an entropy nor the best.
+TEST_P(EveryDType, ScoringOfFewerOutputs) {
+  for (const std::int64_t columns : {31, 9001, 131072})
+    for (const Determinism determinism : kDeterminisms) {
+      SCOPED_TRACE("V=" + std::to_string(columns));
+      Known known(columns, GetParam(), determinism);
+      for (const Schedule schedule : schedules(known.batch.rows(), columns)) {
+        Scores s(known.scores.size(), 0, 0);
+        must(on::token_logprobs({.logits = known.batch.tensor(),
+                                 .lse = Tensor::of(s.lse.data(), {known.batch.rows()}),
+                                 .argmax = Tensor::of(s.argmax.data(), {known.batch.rows()})},
+                                cuda(determinism, schedule)));
+        SCOPED_TRACE(to_string(schedule));
+        for (std::size_t i = 0; i < s.rows; ++i) {
+          Scores wanted(1, 0, 0);
+          wanted.lse = known.scores[i].lse;
+          wanted.argmax = known.scores[i].argmax;
+          ASSERT_TRUE(same_row(s, i, wanted, 0));
+        }
+      }
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(CudaSchedule, EveryDType, ::testing::ValuesIn(logits_dtypes()),
                          [](const auto& dtype) { return std::string(to_string(dtype.param)); });
 

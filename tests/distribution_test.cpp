@@ -4,14 +4,13 @@
 // for one seed in a million.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <random>
 
-#include "io/array_file.hpp"
 #include "logsum/sample.hpp"
 #include "support/cdf.hpp"
 #include "support/counts.hpp"
 #include "support/outputs.hpp"
+#include "support/real_rows.hpp"
 
 namespace logsum::test {
 namespace {
@@ -69,20 +68,12 @@ TEST(Distribution, FlatRow) {
 
 // Rows of a language model as they came, bf16.
 TEST(Distribution, RealRows) {
-  // A program that is run elsewhere than it was built is told where the file is.
-  const char* const elsewhere = std::getenv("LOGSUM_DEMO_LOGITS");
-  const io::ArrayFile file(elsewhere ? elsewhere : LOGSUM_DEMO_LOGITS);
-  const io::ArrayInfo& logits = file.at("policy_logits");
-  ASSERT_EQ(logits.dtype, DType::bf16);
-  ASSERT_TRUE(io::is_aligned(logits));
-  const std::int64_t rows = logits.shape[0], columns = logits.shape[1];
-  const auto* stored = static_cast<const BFloat16*>(logits.data);
-  for (std::int64_t i = 0; i < rows; ++i) {
-    const BFloat16* const begin = stored + i * columns;
-    const std::vector<float> z(begin, begin + columns);
-    const Tensor row = Tensor::of(begin, {columns});
+  const RealRows real("policy_logits");
+  for (std::int64_t i = 0; i < real.rows(); ++i) {
+    const std::vector<float> z = real.values(i);
+    const Tensor row = real.row(i);
     SCOPED_TRACE("row " + std::to_string(i));
-    const std::int64_t total = statistical_size(20'000'000 / rows);
+    const std::int64_t total = statistical_size(20'000'000 / real.rows());
     expect_fit(counts_of(row, 1, Source::seed, total), probabilities_of(z, 1));
     expect_fit(counts_of(row, 0.75f, Source::u, total), probabilities_of(z, 0.75f));
   }

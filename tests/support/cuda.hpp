@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "logsum/devices.hpp"
 #include "support/device_memory.hpp"
 #include "support/outputs.hpp"
 
@@ -24,6 +25,29 @@ class OnGpu : public ::testing::Test {
  protected:
   void SetUp() override {
     if (const std::string why = why_no_cuda(); !why.empty()) GTEST_SKIP() << why;
+  }
+};
+
+// Whether the GPU has room beside what other programs take.
+inline bool has_gigabytes(double needed) {
+  std::size_t free = 0, total = 0;
+  must("memory", cudaMemGetInfo(&free, &total));
+  return static_cast<double>(free) > needed * 1e9;
+}
+
+inline DeviceInfo device_info() {
+  DeviceInfo info;
+  must(cuda_device(0, info));
+  return info;
+}
+
+// For tests of rings, which are clusters fed by bulk copies.
+class OnGpuWithRings : public OnGpu {
+ protected:
+  void SetUp() override {
+    OnGpu::SetUp();
+    if (IsSkipped()) return;
+    if (device_info().clusters[1] == 0) GTEST_SKIP() << "rings came with compute capability 9.0";
   }
 };
 

@@ -180,4 +180,12 @@ inline std::vector<std::int64_t> spread_targets(std::int64_t rows, std::int64_t 
   return targets;
 }
 
+// `count` values that are the given ones again and again.
+template <class T>
+std::vector<T> repeated(const std::vector<T>& values, std::int64_t count) {
+  std::vector<T> all;
+  for (std::int64_t i = 0; i < count; ++i) all.push_back(values[std::size_t(i) % values.size()]);
+  return all;
+}
+
 }  // namespace logsum::test
