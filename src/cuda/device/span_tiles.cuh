@@ -6,7 +6,7 @@
 //
 // Both ways have
 //   begin_tile(draw)              before each tile
-//   at()                          its number in the span, or beyond
+//   at()                          its number in the span, or beyond: then end() is the last call
 //   measure(draw, place, scalar)  its records
 // of a SpanDraw (span.cuh).
 #pragma once
@@ -30,6 +30,7 @@ class TilesByTicket {
     if (warp_lane() == 0) ticket_ = draw.ticket();
   }
   __device__ __forceinline__ unsigned at() const { return at_; }
+  __device__ __forceinline__ void end() {}
 
   __device__ __forceinline__ TileRecords measure(const SpanDraw<Op>& draw, const TilePlace& place,
                                                  const TileTemperature& scalar) {
@@ -90,6 +91,10 @@ class TilesAhead {
     __syncwarp();
   }
   __device__ __forceinline__ unsigned at() const { return state_.current.at; }
+  __device__ __forceinline__ void end() {
+    if (warp_lane() != 0) return;
+    for (unsigned i = 0; i < kChunksAhead; ++i) wait(i);
+  }
 
   __device__ __forceinline__ TileRecords measure(const SpanDraw<Op>& draw, const TilePlace& place,
                                                  const TileTemperature& scalar) {
@@ -115,19 +120,26 @@ class TilesAhead {
  private:
   // Chunk k, from which on `left` columns exist.
   __device__ __forceinline__ void take(Chunk<Kind::kDType>& chunk, unsigned k, int left) {
-    const unsigned slot = k % kChunksAhead;
-    state_.arrived[slot].wait(k / kChunksAhead % 2);
-    chunk.take(room_ + slot * kChunkBytes, left);
+    wait(k);
+    chunk.take(room_ + k % kChunksAhead * kChunkBytes, left);
     // All threads have what was there: loads that have returned need no fence before a copy.
     __syncwarp();
     if (warp_lane() == 0) ask_after(k);
   }
 
-  // The chunks that the tile doesn't have.
+  __device__ __forceinline__ void wait(unsigned k) {
+    state_.arrived[k % kChunksAhead].wait(k / kChunksAhead % 2);
+  }
+
+  // The chunks that the tile doesn't have. They are there; a barrier at which nobody waits is an
+  // error to compute-sanitizer.
   __device__ __forceinline__ void end_tile() {
     if (warp_lane() != 0) return;
     const auto bytes = static_cast<unsigned>(state_.current.bytes);
-    for (unsigned k = (bytes + kChunkBytes - 1) / kChunkBytes; k < kTileChunks; ++k) ask_after(k);
+    for (unsigned k = (bytes + kChunkBytes - 1) / kChunkBytes; k < kTileChunks; ++k) {
+      wait(k);
+      ask_after(k);
+    }
   }
 
   // The rest is by one thread.

@@ -130,6 +130,7 @@ __device__ __forceinline__ void visit_spans(const typename Op::Call& call,
       }
     }
   }
+  tiles.end();
 }
 
 }  // namespace logsum::cuda
