@@ -9,7 +9,8 @@
 // Error: p within 4e-6 relative of the float64 truth (below 2^-126 with f32's gradual underflow:
 //   2^-150 more), log p within 5e-7 + 2^-22·|log p|; then rounded once to the output's dtype,
 //   nearest even. On a GPU under per_device, to bf16, p below 2^-24 within 1.4e-5: a
-//   three-hundredth of what that rounding does. A one-hot row gives exactly 1 (0), no p is above 1, no log p above 0.
+//   three-hundredth of what that rounding does. A one-hot row gives exactly 1 (0), no p is above
+//   1, no log p above 0.
 // Special values: a −∞ logit has p exactly 0 (log p −∞); rows all −∞, with NaN or with +∞, and rows
 //   whose temperature is out of range, are NaN throughout: row_status.hpp. A row's trouble stays in
 //   the row.

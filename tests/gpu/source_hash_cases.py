@@ -38,6 +38,34 @@ class SourceHash(unittest.TestCase):
         self.file.write_bytes(b"int a;\nint c;\n")
         self.assertNotEqual(self.after(), self.before)
 
+    def test_comments(self):
+        for text in (
+            b"int a;  // one\nint b;\n",
+            b"// two\n\n  // it's \"three\nint a;\n/* four\n * five */\nint b;\n",
+        ):
+            self.file.write_bytes(text)
+            self.assertEqual(self.after(), self.before, text)
+
+    def test_what_only_looks_like_a_comment(self):
+        hashes = set()
+        for text in (
+            b'auto a = "b // c";\n',
+            b'auto a = "b // d";\n',
+            b'auto a = "b";\n',
+            b'auto a = "b /* \\" c */";\n',
+            b"auto a = '\"', b = 1;  // \"\n",
+            b"auto a = '\"', b = 2;  // \"\n",
+            b"auto a = 1'000 / 2;\n",
+            b"auto a = 1'000 / 3;\n",
+            b"#define A \\\n  1\n",
+            b"#define A \\\n  2\n",
+            b"a / *b; /* c */\n",
+            b"a / *b;\nc;\n",
+        ):
+            self.file.write_bytes(text)
+            hashes.add(self.after())
+        self.assertEqual(len(hashes), 12)
+
     def test_name(self):
         self.file.rename(self.root / "src/b.cpp")
         self.assertNotEqual(self.after(), self.before)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prints the hash of the sources that a GPU report speaks of: all that is built into the test
 programs, the tool and the examples for GPUs, what decides how, and the tool's tests on a GPU. Not
-documentation, not these scripts.
+documentation, not comments in code, not these scripts.
 
 Files are walked, not asked of git: a tarball has the same hash as a clone, and a source that isn't
 committed yet but is compiled (CMake globs) counts.
@@ -12,6 +12,7 @@ committed yet but is compiled (CMake globs) counts.
 
 import hashlib
 import pathlib
+import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -42,10 +43,25 @@ def files(root):
     return sorted({p.relative_to(root).as_posix() for p in found if p.is_file()} - EXCEPT)
 
 
+# What isn't a comment is kept: strings, for they may hold what looks like one.
+LITERAL_OR_COMMENT = re.compile(
+    rb"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|//[^\n]*|/\*.*?\*/""", re.DOTALL
+)
+
+
+def code(text):
+    """Without comments: a better one runs as the old one did."""
+    kept = LITERAL_OR_COMMENT.sub(lambda found: found.group(1) or b" ", text)
+    return b"\n".join(line.rstrip() for line in kept.split(b"\n") if line.strip())
+
+
 def content(path):
     """Text as git stores it, whatever a checkout made of its line ends."""
     data = path.read_bytes()
-    return data if b"\0" in data else data.replace(b"\r\n", b"\n")
+    if b"\0" in data:
+        return data
+    text = data.replace(b"\r\n", b"\n")
+    return code(text) if path.suffix in SUFFIXES else text
 
 
 def source_hash(root=ROOT):
