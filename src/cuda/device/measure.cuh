@@ -167,10 +167,12 @@ __device__ __forceinline__ TileRecords measure_vectors(int columns,
   return measure.records(tile());
 }
 
-template <class Kind>
+// Unless kMayHaveVectors it takes a tile of vectors too, as any other: the caller has a loop for
+// them, and a second one would crowd it.
+template <class Kind, bool kMayHaveVectors = true>
 __device__ __forceinline__ TileRecords measure_tile(const typename Kind::Tile& tile,
                                                     const TileTemperature& temperature) {
-  if (!tile.has_vectors()) {
+  if (!kMayHaveVectors || !tile.has_vectors()) {
     const TileRecords odd = measure_odd_tile<Kind>(tile, temperature);
     TileRecords records = odd;
     return records;

@@ -101,8 +101,8 @@ class TilesAhead {
     const int bytes = state_.current.bytes;
     if (bytes == 0) {
       end_tile();
-      return measure_odd_tile_of_row<Op>(draw.call, scalar, draw.state.first_row + place.row,
-                                         place.tile);
+      return measure_tile_of_row<Op, false>(draw.call, scalar, draw.state.first_row + place.row,
+                                            place.tile);
     }
     return measure_vectors<Kind>(
         bytes / kElementBytes,

@@ -77,29 +77,15 @@ __device__ __forceinline__ typename Kind::Tile stored_tile(const RowsView& logit
                        tile);
 }
 
-template <class Op>
+template <class Op, bool kMayHaveVectors = true>
 __device__ __forceinline__ TileRecords measure_tile_of_row(const typename Op::Call& call,
                                                            const TileTemperature& scalar,
                                                            std::int64_t row, unsigned tile) {
   using Kind = typename Op::Kind;
   const std::int64_t source = call.logits_row(row);
   if (source < 0) return {};
-  return measure_tile<Kind>(stored_tile<Kind>(call.logits, source, tile),
-                            temperature_of(call.temperature, scalar, row));
-}
-
-// The same where its vectors are of no use.
-template <class Op>
-__device__ __forceinline__ TileRecords measure_odd_tile_of_row(const typename Op::Call& call,
-                                                               const TileTemperature& scalar,
-                                                               std::int64_t row, unsigned tile) {
-  using Kind = typename Op::Kind;
-  const std::int64_t source = call.logits_row(row);
-  if (source < 0) return {};
-  const TileRecords odd = measure_odd_tile<Kind>(stored_tile<Kind>(call.logits, source, tile),
-                                                 temperature_of(call.temperature, scalar, row));
-  TileRecords records = odd;
-  return records;
+  return measure_tile<Kind, kMayHaveVectors>(stored_tile<Kind>(call.logits, source, tile),
+                                             temperature_of(call.temperature, scalar, row));
 }
 
 }  // namespace logsum::cuda
