@@ -27,7 +27,7 @@ namespace {
 constexpr int kRepeats = 25;
 constexpr int kKindRepeats = 9;  // of each further kind of logits: that rows cost the same
 constexpr int kLaunches = 64;    // of a graph, at least: what starts it is then small
-constexpr std::size_t kTiring = 64 << 20;  // bytes of logits, of calls that are followed by a rest
+constexpr std::size_t kTiring = 64 << 20;  // bytes of logits, of calls that want a rest before
 
 class Measurement {
  public:

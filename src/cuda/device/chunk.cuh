@@ -106,48 +106,24 @@ struct Chunk {
 
   // The whole chunk at p, which is aligned to 16 bytes; p is the thread's first vector.
   __device__ __forceinline__ void load(const std::byte* p) {
-#pragma unroll
-    for (int i = 0; i < kVectors; ++i) v[i] = load_once(p + i * kWarp * 16);
+    fill([p](int i) { return load_once(p + i * kWarp * 16); });
   }
 
   // The same where only `columns` exist, a multiple of a vector's; the rest is −∞.
   __device__ __forceinline__ void load(const std::byte* p, int columns) {
-#pragma unroll
-    for (int i = 0; i < kVectors; ++i) {
-      v[i] = uint4{kLowest, kLowest, kLowest, kLowest};
-      if ((i * kWarp + warp_lane()) * kPerVector < columns) v[i] = load_once(p + i * kWarp * 16);
-    }
+    fill_first(columns, [p](int i) { return load_once(p + i * kWarp * 16); });
   }
 
   // From shared memory, or from what this kernel writes too, of which `columns` exist, whole
   // vectors; the rest is −∞.
-  __device__ __forceinline__ void take(const std::byte* room, int columns) {
-    const auto* p = reinterpret_cast<const uint4*>(room) + warp_lane();
-    if (columns >= kChunk) {
-#pragma unroll
-      for (int i = 0; i < kVectors; ++i) v[i] = p[i * kWarp];
-    } else {
-#pragma unroll
-      for (int i = 0; i < kVectors; ++i) {
-        v[i] = uint4{kLowest, kLowest, kLowest, kLowest};
-        if ((i * kWarp + warp_lane()) * kPerVector < columns) v[i] = p[i * kWarp];
-      }
-    }
+  __device__ __forceinline__ void take(const std::byte* from, int columns) {
+    const auto* p = reinterpret_cast<const uint4*>(from) + warp_lane();
+    fill_whole_or_first(columns, [p](int i) { return p[i * kWarp]; });
   }
-
   // The same by the address of the thread's first vector.
   __device__ __forceinline__ void take(unsigned address, int columns) {
-    if (columns >= kChunk) {
-#pragma unroll
-      for (int i = 0; i < kVectors; ++i) v[i] = load_shared(address + i * kWarp * 16);
-    } else {
-#pragma unroll
-      for (int i = 0; i < kVectors; ++i) {
-        v[i] = uint4{kLowest, kLowest, kLowest, kLowest};
-        if ((i * kWarp + warp_lane()) * kPerVector < columns)
-          v[i] = load_shared(address + i * kWarp * 16);
-      }
-    }
+    fill_whole_or_first(columns,
+                        [address](int i) { return load_shared(address + i * kWarp * 16); });
   }
 
   // The chunk that begins at z, wherever that is, of which `columns` exist; the rest is −∞.
@@ -199,6 +175,30 @@ struct Chunk {
                            max_or_nan(largest_of_row[2], largest_of_row[3]));
       smallest = kNegInf;
     }
+  }
+
+ private:
+  // vector(i): the thread's i-th.
+  template <class Vector>
+  __device__ __forceinline__ void fill(const Vector& vector) {
+#pragma unroll
+    for (int i = 0; i < kVectors; ++i) v[i] = vector(i);
+  }
+  // Of so many columns; the rest is −∞.
+  template <class Vector>
+  __device__ __forceinline__ void fill_first(int columns, const Vector& vector) {
+#pragma unroll
+    for (int i = 0; i < kVectors; ++i) {
+      v[i] = uint4{kLowest, kLowest, kLowest, kLowest};
+      if ((i * kWarp + warp_lane()) * kPerVector < columns) v[i] = vector(i);
+    }
+  }
+  template <class Vector>
+  __device__ __forceinline__ void fill_whole_or_first(int columns, const Vector& vector) {
+    if (columns >= kChunk)
+      fill(vector);
+    else
+      fill_first(columns, vector);
   }
 };
 

@@ -147,9 +147,8 @@ class TilesAhead {
     const unsigned at = state_.ticket;
     int columns;
     const std::byte* const z = draw.find(at, columns);
-    const bool is_copied = copies_ && z != nullptr &&
-                           reinterpret_cast<std::uintptr_t>(z) % 16 == 0 &&
-                           columns % Chunk<Kind::kDType>::kPerVector == 0;
+    const bool is_copied =
+        copies_ && z != nullptr && tile_at<Kind>(draw.call.logits, z, columns, 0).has_vectors();
     state_.next = {z, at, is_copied ? columns * kElementBytes : 0};
     state_.ticket = draw.ticket();
   }
