@@ -61,10 +61,16 @@ class SourceHash(unittest.TestCase):
             b"#define A \\\n  2\n",
             b"a / *b; /* c */\n",
             b"a / *b;\nc;\n",
+            b'auto a = R"(b " // c)";\n',
+            b'auto a = R"(b " // d)";\n',
+            b'auto a = R"d(b)" // c)d";\n',
+            b'auto a = R"d(b)" // d)d";\n',
+            b'auto a = R"(b\n\n  c)";\n',
+            b'auto a = R"(b\n  c)";\n',
         ):
             self.file.write_bytes(text)
             hashes.add(self.after())
-        self.assertEqual(len(hashes), 12)
+        self.assertEqual(len(hashes), 18)
 
     def test_name(self):
         self.file.rename(self.root / "src/b.cpp")

@@ -45,13 +45,18 @@ def files(root):
 
 # What isn't a comment is kept: strings, for they may hold what looks like one.
 LITERAL_OR_COMMENT = re.compile(
-    rb"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|//[^\n]*|/\*.*?\*/""", re.DOTALL
+    rb'''(R"(?P<end>[^()\\\s]*)\(.*?\)(?P=end)"'''
+    rb"""|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|//[^\n]*|/\*.*?\*/""",
+    re.DOTALL,
 )
 
 
 def code(text):
     """Without comments: a better one runs as the old one did."""
-    kept = LITERAL_OR_COMMENT.sub(lambda found: found.group(1) or b" ", text)
+    # A raw string's lines are its own: no line ends at them.
+    kept = LITERAL_OR_COMMENT.sub(
+        lambda found: (found.group(1) or b" ").replace(b"\n", b"\0"), text
+    )
     return b"\n".join(line.rstrip() for line in kept.split(b"\n") if line.strip())
 
 
