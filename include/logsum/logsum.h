@@ -11,6 +11,7 @@
 #ifndef LOGSUM_LOGSUM_H_
 #define LOGSUM_LOGSUM_H_
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -54,7 +55,8 @@ typedef enum logsum_row_status {
   LOGSUM_ROW_NAN = 3,
   LOGSUM_ROW_POS_INF = 4,
   LOGSUM_ROW_BAD_TARGET = 5,
-  LOGSUM_ROW_BAD_PARAMETER = 6
+  LOGSUM_ROW_BAD_PARAMETER = 6,
+  LOGSUM_ROW_OVERFLOW = 7
 } logsum_row_status;
 
 #define LOGSUM_MAX_RANK 8
@@ -89,6 +91,11 @@ typedef struct logsum_param_u64 {
   uint64_t value;
   logsum_tensor tensor;
 } logsum_param_u64;
+
+typedef struct logsum_param_f64 {
+  double value;
+  logsum_tensor tensor;
+} logsum_param_f64;
 
 typedef enum logsum_backend {
   LOGSUM_BACKEND_AUTOMATIC = 0,
@@ -395,6 +402,125 @@ static inline logsum_approx_kl_args logsum_approx_kl_args_defaults(void) {
 LOGSUM_API logsum_status logsum_approx_kl(const logsum_approx_kl_args* args,
                                           const logsum_context* context);
 LOGSUM_API size_t logsum_approx_kl_workspace_size(const logsum_approx_kl_args* args);
+
+typedef enum logsum_objective {
+  LOGSUM_OBJECTIVE_CLIP = 0,
+  LOGSUM_OBJECTIVE_CISPO = 1,
+  LOGSUM_OBJECTIVE_SAPO = 2,
+  LOGSUM_OBJECTIVE_GMPO = 3,
+  LOGSUM_OBJECTIVE_VESPO = 4,
+  LOGSUM_OBJECTIVE_REINFORCE = 5
+} logsum_objective;
+
+typedef enum logsum_ratio_level {
+  LOGSUM_RATIO_TOKEN = 0,
+  LOGSUM_RATIO_SEQUENCE = 1
+} logsum_ratio_level;
+
+typedef enum logsum_kl_estimator {
+  LOGSUM_KL_K1 = 0,
+  LOGSUM_KL_K2 = 1,
+  LOGSUM_KL_K3 = 2,
+  LOGSUM_KL_K3_PLUS = 3
+} logsum_kl_estimator;
+
+typedef enum logsum_aggregation {
+  LOGSUM_TOKEN_MEAN = 0,
+  LOGSUM_SEQUENCE_MEAN = 1,
+  LOGSUM_SEQUENCE_SUM_MEAN = 2,
+  LOGSUM_CONSTANT = 3
+} logsum_aggregation;
+
+typedef enum logsum_cispo_bounds {
+  LOGSUM_CISPO_UPPER = 0,
+  LOGSUM_CISPO_BOTH = 1
+} logsum_cispo_bounds;
+
+typedef enum logsum_compat {
+  LOGSUM_COMPAT_TRL = 0,
+  LOGSUM_COMPAT_LIGER = 1,
+  LOGSUM_COMPAT_VERL = 2
+} logsum_compat;
+
+/* Indices of logsum_policy_loss_args.metrics, f64 [LOGSUM_POLICY_METRICS]. */
+typedef enum logsum_policy_metric {
+  LOGSUM_POLICY_TOKEN_COUNT = 0,
+  LOGSUM_POLICY_BAD_COUNT = 1,
+  LOGSUM_POLICY_CLIP_LOW = 2,
+  LOGSUM_POLICY_CLIP_HIGH = 3,
+  LOGSUM_POLICY_CLIP_REGION = 4,
+  LOGSUM_POLICY_KL = 5,
+  LOGSUM_POLICY_ENTROPY = 6,
+  LOGSUM_POLICY_RATIO_MIN = 7,
+  LOGSUM_POLICY_RATIO_MEAN = 8,
+  LOGSUM_POLICY_RATIO_MAX = 9,
+  LOGSUM_POLICY_EFFECTIVE_SAMPLE_SIZE = 10,
+  LOGSUM_POLICY_METRICS = 11
+} logsum_policy_metric;
+
+/* policy_options.hpp says what these are; infinity is none. */
+typedef struct logsum_policy_options {
+  int32_t objective;    /* logsum_objective */
+  int32_t ratio_level;  /* logsum_ratio_level */
+  int32_t aggregation;  /* logsum_aggregation */
+  int32_t kl_estimator; /* logsum_kl_estimator */
+  int32_t cispo_bounds; /* logsum_cispo_bounds */
+  int32_t use_bias_correction_kl;
+  int32_t count_empty_sequences;
+  float epsilon_low, epsilon_high, delta, dual_clip;
+  float sapo_tau_pos, sapo_tau_neg;
+  float vespo_k_pos, vespo_lambda_pos, vespo_k_neg, vespo_lambda_neg;
+  float log_ratio_clamp;
+  float beta, kl_input_clamp, kl_output_clamp;
+  float entropy_coef;
+  float off_policy_threshold;
+} logsum_policy_options;
+
+/* Sets what a loss_type of TRL's selects ("grpo", "dapo", ...), or what differs between libraries.
+ */
+LOGSUM_API logsum_status logsum_policy_set_loss_type(logsum_policy_options* options,
+                                                     const char* loss_type);
+LOGSUM_API logsum_status logsum_policy_set_compat(logsum_policy_options* options, int32_t compat);
+
+typedef struct logsum_policy_loss_args {
+  size_t struct_size;
+  logsum_param_f32 temperature;
+  logsum_param_f64 normalizer, entropy_normalizer, grad_scale;
+  int64_t ignore_index;
+  int64_t vocab_size;
+  logsum_policy_options options;
+  logsum_tensor logits, targets, advantages, completion_mask, cu_seqlens;
+  logsum_tensor old_per_token_logps, ref_per_token_logps, sampling_per_token_logps;
+  logsum_tensor importance_weights, entropy_mask;
+  logsum_tensor loss, per_token_loss, per_token_logps, per_token_kl, entropy;
+  logsum_tensor metrics, row_status, grad_logits;
+} logsum_policy_loss_args;
+
+static inline logsum_policy_loss_args logsum_policy_loss_args_defaults(void) {
+  const float none = HUGE_VALF;
+  logsum_policy_loss_args value;
+  memset(&value, 0, sizeof value);
+  value.struct_size = sizeof value;
+  value.temperature.value = 1.0f;
+  value.grad_scale.value = 1.0;
+  value.ignore_index = -100;
+  value.options.kl_estimator = LOGSUM_KL_K3;
+  value.options.count_empty_sequences = 1;
+  value.options.epsilon_low = value.options.epsilon_high = 0.2f;
+  value.options.delta = value.options.dual_clip = none;
+  value.options.sapo_tau_pos = 1.0f;
+  value.options.sapo_tau_neg = 1.05f;
+  value.options.vespo_k_pos = value.options.vespo_lambda_neg = 2.0f;
+  value.options.vespo_k_neg = value.options.vespo_lambda_pos = 3.0f;
+  value.options.log_ratio_clamp = none;
+  value.options.kl_input_clamp = value.options.kl_output_clamp = none;
+  value.options.off_policy_threshold = none;
+  return value;
+}
+
+LOGSUM_API logsum_status logsum_policy_loss(const logsum_policy_loss_args* args,
+                                            const logsum_context* context);
+LOGSUM_API size_t logsum_policy_loss_workspace_size(const logsum_policy_loss_args* args);
 
 #ifdef __cplusplus
 }

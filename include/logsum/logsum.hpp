@@ -12,6 +12,7 @@
 #include "logsum/logsumexp.hpp"
 #include "logsum/measure.hpp"
 #include "logsum/merge.hpp"
+#include "logsum/policy_loss.hpp"
 #include "logsum/rng.hpp"
 #include "logsum/row_status.hpp"
 #include "logsum/sample.hpp"

@@ -48,7 +48,8 @@ const BackendTable kTables[] = {
      .log_softmax_backward = &cuda::log_softmax_backward,
      .logsumexp = &cuda::logsumexp,
      .logsumexp_backward = &cuda::logsumexp_backward,
-     .approx_kl = &cuda::approx_kl},
+     .approx_kl = &cuda::approx_kl,
+     .policy_loss = &cuda::policy_loss},
 #endif
 };
 

@@ -23,7 +23,8 @@ namespace logsum {
   OPERATION(log_softmax_backward, SoftmaxBackwardPlan) \
   OPERATION(logsumexp, LogsumexpPlan)                  \
   OPERATION(logsumexp_backward, LogsumexpBackwardPlan) \
-  OPERATION(approx_kl, ApproxKlPlan)
+  OPERATION(approx_kl, ApproxKlPlan)                   \
+  OPERATION(policy_loss, PolicyLossPlan)
 
 #define LOGSUM_FORWARD_PLAN(name, Plan) struct Plan;
 LOGSUM_FOR_EACH_OPERATION(LOGSUM_FORWARD_PLAN)

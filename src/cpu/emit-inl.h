@@ -180,17 +180,52 @@ struct LogProbs {
         minus_log_ratio(hn::Set(F32(), 0.0f - norm.log_ratio)) {}
 
   HWY_INLINE void operator()(int column, V* v) const {
-    const F32 d;
-    const int step = static_cast<int>(hn::Lanes(d));
-    const V half = hn::Set(d, 0.5f);
-    for (int k = 0; k < kVectorsAtOnce; ++k)
-      v[k] = fma(hn::LoadU(d, z + column + k * step), half, minus_half_max);
+    load(column, v);
+    from_logits(v);
+  }
+  // Of logits below `low` as of `low`.
+  HWY_INLINE void above(V low, int column, V* v) const {
+    load(column, v);
+    for (int k = 0; k < kVectorsAtOnce; ++k) v[k] = clamp_below(v[k], low);
+    from_logits(v);
+  }
+
+ private:
+  HWY_INLINE void load(int column, V* v) const {
+    const int step = static_cast<int>(hn::Lanes(F32()));
+    for (int k = 0; k < kVectorsAtOnce; ++k) v[k] = hn::LoadU(F32(), z + column + k * step);
+  }
+  HWY_INLINE void from_logits(V* v) const {
+    const V half = hn::Set(F32(), 0.5f);
+    for (int k = 0; k < kVectorsAtOnce; ++k) v[k] = fma(v[k], half, minus_half_max);
     for (int k = 0; k < kVectorsAtOnce; ++k) v[k] = fma(v[k], two_over_t, minus_log_ratio);
   }
 };
 
-// RowExp::far, a chunk at a time; scalar, as far_chunk.hpp and for its reasons.
-inline void emit_far_exp(const Tile& tile, const RowExp& exp, void* out, DType dtype) {
+// RowGradient::with_entropy.
+struct GradientsWithEntropy {
+  Exponentials<false> probabilities;
+  LogProbs logprobs;
+  V c, k, low;
+
+  HWY_INLINE GradientsWithEntropy(const float* from, const RowGradient& gradient)
+      : probabilities(from, gradient.exp),
+        logprobs(from, gradient.norm),
+        c(hn::Set(F32(), gradient.c)),
+        k(hn::Set(F32(), gradient.k)),
+        low(hn::Set(F32(), gradient.exp.low)) {}
+
+  HWY_INLINE void operator()(int column, V* v) const {
+    V p[kVectorsAtOnce];
+    probabilities(column, p);
+    logprobs.above(low, column, v);
+    for (int i = 0; i < kVectorsAtOnce; ++i) v[i] = hn::Mul(p[i], fma(c, v[i], k));
+  }
+};
+
+// far(z) of each column, a chunk at a time; scalar, as far_chunk.hpp and for its reasons.
+template <class Far>
+HWY_INLINE void emit_far(const Tile& tile, const Far& exp, void* out, DType dtype) {
   for (int begin = 0; begin < tile.columns; begin += kChunk) {
     const int columns = HWY_MIN(tile.columns - begin, kChunk);
     alignas(64) float values[kChunk] = {};
@@ -202,11 +237,17 @@ inline void emit_far_exp(const Tile& tile, const RowExp& exp, void* out, DType d
 
 inline void emit_exp(const Tile& tile, const RowExp& exp, void* out, DType dtype) {
   const float max = *std::max_element(tile.chunk_max, tile.chunk_max + kTileChunks);
-  if (!exp.holds_up_to(max)) return emit_far_exp(tile, exp, out, dtype);
+  if (!exp.holds_up_to(max)) return emit_far(tile, exp, out, dtype);
   if (exp.limit == 1.0f)
     write_as(dtype, Exponentials<true>(tile.z, exp), tile.columns, out);
   else
     write_as(dtype, Exponentials<false>(tile.z, exp), tile.columns, out);
+}
+
+inline void emit_with_entropy(const Tile& tile, const RowGradient& gradient, void* out,
+                              DType dtype) {
+  if (gradient.exp.is_far) return emit_far(tile, gradient, out, dtype);
+  write_as(dtype, GradientsWithEntropy(tile.z, gradient), tile.columns, out);
 }
 
 inline void emit_logprobs(const Tile& tile, const RowNorm& norm, void* out, DType dtype) {

@@ -9,6 +9,7 @@
 #include "core/measure.hpp"
 #include "core/row_exp.hpp"
 #include "core/row_sum.hpp"
+#include "core/scored_row.hpp"
 #include "logsum/context.hpp"
 #include "logsum/dtype.hpp"
 
@@ -81,6 +82,9 @@ struct Kernels {
   // the tile lies.
   void (*emit_exp)(const Tile& tile, const RowExp& exp, void* out, DType dtype);
   void (*emit_logprobs)(const Tile& tile, const RowNorm& norm, void* out, DType dtype);
+
+  // emit: gradients of a row's logits but the target's, where they have an entropy's part.
+  void (*emit_with_entropy)(const Tile& tile, const RowGradient& gradient, void* out, DType dtype);
 
   // Of a tile of gradients g and a tile of probabilities (log-probs): Σ g·p (Σ g) over the columns
   // whose probability isn't 0, then, with the row's sum, the gradient of the logits; 0 at the other

@@ -40,6 +40,7 @@ void count_call();
   OPERATION(logsumexp, LogsumexpArgs)                             \
   OPERATION(logsumexp_backward, LogsumexpBackwardArgs)            \
   OPERATION(approx_kl, ApproxKlArgs)                              \
+  OPERATION(policy_loss, PolicyLossArgs)                          \
   WORKSPACE_SIZE(token_logprobs, TokenLogprobsArgs)               \
   WORKSPACE_SIZE(sample, SampleArgs)                              \
   WORKSPACE_SIZE(measure, MeasureArgs)                            \
@@ -47,7 +48,8 @@ void count_call();
   WORKSPACE_SIZE(softmax_backward, SoftmaxBackwardArgs)           \
   WORKSPACE_SIZE(logsumexp, LogsumexpArgs)                        \
   WORKSPACE_SIZE(logsumexp_backward, LogsumexpBackwardArgs)       \
-  WORKSPACE_SIZE(approx_kl, ApproxKlArgs)
+  WORKSPACE_SIZE(approx_kl, ApproxKlArgs)                         \
+  WORKSPACE_SIZE(policy_loss, PolicyLossArgs)
 
 LOGSUM_TEST_FOR_EACH_OPERATION(LOGSUM_TEST_OPERATION, LOGSUM_TEST_WORKSPACE_SIZE)
 #undef LOGSUM_TEST_OPERATION

@@ -87,6 +87,31 @@ inline std::vector<Tensor*> tensors_of(ApproxKlArgs& a) {
           &a.overflow_count};
 }
 
+inline std::vector<Tensor*> tensors_of(PolicyLossArgs& a) {
+  return {&a.logits,
+          &a.targets,
+          &a.advantages,
+          &a.completion_mask,
+          &a.cu_seqlens,
+          &a.old_per_token_logps,
+          &a.ref_per_token_logps,
+          &a.sampling_per_token_logps,
+          &a.importance_weights,
+          &a.entropy_mask,
+          &a.loss,
+          &a.per_token_loss,
+          &a.per_token_logps,
+          &a.per_token_kl,
+          &a.entropy,
+          &a.metrics,
+          &a.row_status,
+          &a.grad_logits,
+          &a.temperature.tensor,
+          &a.normalizer.tensor,
+          &a.entropy_normalizer.tensor,
+          &a.grad_scale.tensor};
+}
+
 // To where `device` says; a tensor that claims to be elsewhere than on the host goes on doing so.
 template <class Args>
 void move_to(DeviceType device, Copy<Args>& args) {

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a loss knows of a row that is measured, and how the row's gradient is written:
+//
+//   dz_j = g·(δ_jy − p_j) + c·p_j·(log p_j + H)      g and c with all factors, 1/T too
+//
+// A loss is two numbers per row, g and c: nothing here knows which loss it is.
+#pragma once
+
+#include <cmath>
+
+#include "core/portable_exp.hpp"
+#include "core/results.hpp"
+#include "core/row_exp.hpp"
+
+namespace logsum {
+
+// Mass of a row without one of its columns over the mass of all of it; `others` is the measure of
+// the row whose tile with that column was measured without it. So 1 − p keeps its relative accuracy
+// as p nears 1: 1 − e^logp loses it at 1e-8, −expm1(logp) at 1e-13, where masses end.
+LOGSUM_HOST_DEVICE inline double rest_of_mass(const RowMeasure& others, const RowMeasure& row) {
+  if (others.mass == 0) return 0;
+  const double lower = others.n - row.n;
+  const double ratio = static_cast<double>(others.mass) / static_cast<double>(row.mass);
+  if (lower < -1000) return lower < -1070 ? 0 : std::ldexp(ratio, static_cast<int>(lower));
+  return ratio *
+         std::bit_cast<double>(static_cast<std::uint64_t>(1023 + static_cast<int>(lower)) << 52);
+}
+
+struct ScoredRow {
+  RowStatus status = RowStatus::ignored;
+  float logp = kNan;     // of the target
+  float entropy = kNan;  // where it was measured
+  float max = 0;
+  RowNorm norm;
+  double at_max = 0;  // the maximum's probability
+  double rest = 1;    // 1 − p of the target
+};
+
+// `value`: the target's logit. `weight`: of the maximum, as it was summed.
+LOGSUM_HOST_DEVICE inline ScoredRow scored_row(const RowMeasure& row, const RowMeasure& others,
+                                               const Temperature& temperature, float weight,
+                                               float value) {
+  ScoredRow scored;
+  const double over_largest = mass_over_largest(row, weight);
+  scored.status = RowStatus::ok;
+  scored.max = row.max;
+  scored.norm = RowNorm(row, temperature, weight);
+  scored.logp = scored.norm.logprob(value);
+  scored.at_max = 1.0 / over_largest;
+  scored.rest = rest_of_mass(others, row);
+  return scored;
+}
+
+struct RowGradient {
+  enum class Fate : int { computed, zero, nan };
+
+  Fate fate = Fate::zero;
+  bool has_entropy = false;
+  float c = 0, k = 0;  // has_entropy: dz = p·(c·log p + k)
+  float at_target = 0;
+  int target = 0;
+  RowExp exp;  // has_entropy: p; else dz itself
+  RowNorm norm;
+
+  // dz of a column other than the target, by f64, for any logit.
+  LOGSUM_HOST_DEVICE float far(float z) const {
+    const float e = exp.far(z);
+    return has_entropy ? with_entropy(e, z) : e;
+  }
+  // The same where e is known, step by step as the SIMD code.
+  LOGSUM_HOST_DEVICE float with_entropy(float e, float z) const {
+    return e * std::fma(c, norm.logprob(std::max(z, exp.low)), k);
+  }
+};
+
+LOGSUM_HOST_DEVICE constexpr RowGradient::Fate fate_of_failed(RowStatus status) {
+  switch (status) {
+    case RowStatus::nan:
+    case RowStatus::pos_inf:
+    case RowStatus::bad_parameter: return RowGradient::Fate::nan;
+    default: return RowGradient::Fate::zero;
+  }
+}
+
+// The row's fate, and what of its gradient is no exponential.
+LOGSUM_HOST_DEVICE inline RowGradient gradient_of_row(const ScoredRow& row, double g, double c,
+                                                      std::int64_t target) {
+  RowGradient gradient;
+  gradient.fate = fate_of_failed(row.status);
+  if (row.status != RowStatus::ok && row.status != RowStatus::overflow) return gradient;
+  constexpr double kMost = std::numeric_limits<double>::max();
+  if (!(std::fabs(g) <= kMost && std::fabs(c) <= kMost)) {
+    gradient.fate = RowGradient::Fate::nan;
+    return gradient;
+  }
+  if (g == 0 && c == 0) return gradient;
+  gradient.fate = RowGradient::Fate::computed;
+  gradient.has_entropy = c != 0;
+  gradient.target = static_cast<int>(target);
+  double at_target = g * row.rest;
+  if (c != 0) {
+    const double h = static_cast<double>(row.entropy);
+    gradient.c = static_cast<float>(c);
+    gradient.k = static_cast<float>(c * h - g);
+    const double p = portable_exp(static_cast<double>(row.logp));
+    if (p > 0) at_target += c * p * (static_cast<double>(row.logp) + h);
+  }
+  gradient.at_target = static_cast<float>(at_target);
+  return gradient;
+}
+
+// And all of it, for rows whose exponentials are the polynomial's.
+LOGSUM_HOST_DEVICE inline RowGradient whole_gradient_of_row(const ScoredRow& row,
+                                                            const Temperature& temperature,
+                                                            double g, double c,
+                                                            std::int64_t target) {
+  RowGradient gradient = gradient_of_row(row, g, c, target);
+  if (gradient.fate != RowGradient::Fate::computed) return gradient;
+  gradient.norm = row.norm;
+  gradient.exp = RowExp(static_cast<double>(row.max),
+                        gradient.has_entropy ? row.at_max : -g * row.at_max, temperature);
+  // For all tiles of a row or for none: their bits mustn't tell which tile has the maximum.
+  gradient.exp.is_far = !gradient.exp.holds_up_to(row.max);
+  return gradient;
+}
+
+}  // namespace logsum
