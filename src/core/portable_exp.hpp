@@ -38,22 +38,18 @@ struct ExpParts {
 
 // e^x within 1e-15 relative, exactly 1 at 0; 0 below −708 and +∞ above 708: f64 reaches a little
 // further.
-LOGSUM_HOST_DEVICE inline double portable_exp(double x) {
+// `rest`: e^x − x − 1 instead, within 2^-46 relative, never negative. One function, so that a GPU's
+// threads may make both side by side.
+LOGSUM_HOST_DEVICE inline double exp_or_rest(double x, bool rest) {
   if (x != x) return x;
   if (x > 708) return std::numeric_limits<double>::infinity();
-  if (x < -708) return 0;
+  if (x < -708) return rest ? -1 - x : 0;
   const ExpParts e(x);
-  return std::fma(e.scale, e.r + e.q, e.scale);
+  if (rest && e.scale == 1) return e.q;
+  const double above = e.scale * (e.r + e.q);
+  return rest ? (above + (e.scale - 1)) - x : above + e.scale;
 }
-
-// e^x − x − 1 within 2^-46 relative, never negative.
-LOGSUM_HOST_DEVICE inline double exp_minus_x_minus_1(double x) {
-  if (x != x) return x;
-  if (x > 708) return std::numeric_limits<double>::infinity();
-  if (x < -708) return -1 - x;
-  const ExpParts e(x);
-  if (e.scale == 1) return e.q;
-  return (e.scale * (e.r + e.q) + (e.scale - 1)) - x;
-}
+LOGSUM_HOST_DEVICE inline double portable_exp(double x) { return exp_or_rest(x, false); }
+LOGSUM_HOST_DEVICE inline double exp_minus_x_minus_1(double x) { return exp_or_rest(x, true); }
 
 }  // namespace logsum

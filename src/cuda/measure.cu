@@ -25,7 +25,7 @@ __device__ __noinline__ void write_records(const MeasureCall& call, std::int64_t
   TileRecord* const out = call.records.row(row);
   const float t = call.temperature(row);
   const bool is_measured = t == 0.0f || is_valid_temperature(t);
-  const RowMeasure measure = join_by_warp<false>(records, tiles, logits.columns());
+  const RowMeasure measure = join_by_warp<false>(StoredRecords{records}, tiles, logits.columns());
   const std::int64_t best = is_measured ? measure.max_tile : -1;
   const int argmax = best < 0 ? -1 : logits.find_in_tile(best, measure.max);
   for (int i = warp_lane(); i < tiles; i += kWarp) {

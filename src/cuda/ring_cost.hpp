@@ -10,7 +10,9 @@
 
 namespace logsum::cuda {
 
-enum class RingUse { softmax, log_softmax, gradients };
+enum class RingUse { softmax, log_softmax, gradients, loss, loss_with_entropy };
+
+constexpr bool is_loss(RingUse use) { return use >= RingUse::loss; }
 
 inline constexpr int kRingSlotBytes = 8192;
 
@@ -18,14 +20,19 @@ inline constexpr int kRingSlotBytes = 8192;
 // fills twice as many. Of two inputs fewer: a row is twice as long, and what the ring holds of it
 // is let go sooner by few warps that are quick than by many (4096 x 151936 bf16, 5 groups: 1075 us,
 // 4: 1020, 3: 1010; f32, 4: 2320, 3: 2000).
+// With an entropy a thread has twice the sums.
 constexpr int ring_groups(RingUse use, DType dtype) {
   if (use == RingUse::gradients) return 3;
-  return dtype == DType::f32 ? 4 : 5;
+  return dtype == DType::f32 || use == RingUse::loss_with_entropy ? 4 : 5;
 }
 
-// Three more warps serve them.
+// A loss takes as long to join as a short row takes to pass: two warps, a row each.
+constexpr int ring_joiners(RingUse use) { return is_loss(use) ? 2 : 1; }
+
+// More warps serve them: joiners, a producer, a helper. Registers are dealt to four warps at a
+// time: 24 of them leave a thread 80, 25 leave 72; 20 leave 96, 21 80.
 constexpr int ring_threads(RingUse use, DType dtype) {
-  return 32 * (kTileChunks * ring_groups(use, dtype) + 3);
+  return 32 * (kTileChunks * ring_groups(use, dtype) + ring_joiners(use) + 2);
 }
 
 // softmax by the polynomial, in f32 always, keeps the bounds of each chunk.
@@ -39,13 +46,17 @@ constexpr RingCost ring_cost(RingUse use, DType dtype, bool by_hardware) {
   const int input_bytes = kTile * static_cast<int>(size_of(dtype));
   const int tile_slots = (is_gradients ? 2 : 1) * input_bytes / kRingSlotBytes;
   const int groups = ring_groups(use, dtype);
-  return {.fixed = groups * (is_gradients ? 1104 : 1120) + 128,
+  const int room = is_gradients ? 1104 : use == RingUse::loss_with_entropy ? 2144 : 1120;
+  return {.fixed = groups * room + 128,
           .slot = kRingSlotBytes + 16 + (has_notes ? 8 * kTileChunks / tile_slots : 0),
-          .known_row = is_gradients                  ? 64
+          .known_row = is_loss(use)   ? by_hardware && dtype != DType::f32 ? 192 : 256
+                       : is_gradients ? 80
                        : use == RingUse::log_softmax ? 112
                        : has_notes                   ? 192
                                                      : 96,
           .record = is_gradients ? 8 : 24,
+          .extra_records = is_loss(use) ? 1 : 0,
+          .joiners = ring_joiners(use),
           .tile_slots = tile_slots,
           .least_slots = groups * tile_slots,
           .ahead = has_notes ? kBusyRingAhead : kRingAhead};

@@ -51,7 +51,8 @@ bool fill_ring(const DeviceLimits& limits, const RingCost& cost, RingSpace& spac
   const int slice = space.tiles / space.blocks * cost.tile_slots;
   for (space.slots = (limits.shared_per_block - cost.fixed) / cost.slot;
        space.slots >= cost.least_slots; --space.slots) {
-    space.known_rows = (space.slots + slice - 1) / slice + 1;
+    // Each joiner has a row that the ring has let go of, or is waiting for one.
+    space.known_rows = std::max((space.slots + slice - 1) / slice + 1, cost.joiners + 1);
     if (cost.bytes(space) <= limits.shared_per_block) return true;
   }
   return false;
@@ -81,7 +82,11 @@ bool ring_schedule(const DeviceLimits& limits, std::int64_t rows, std::int64_t c
   space = {};
   const std::int64_t tiles = tile_count(columns);
   if (limits.capability < 90 || tiles > limits.shared_per_block / kTileChunks) return false;
-  const RingSpace unlaid = {rows, static_cast<int>(columns), static_cast<int>(tiles), 0, 0, 0};
+  RingSpace unlaid = {};
+  unlaid.rows = rows;
+  unlaid.columns = static_cast<int>(columns);
+  unlaid.tiles = static_cast<int>(tiles);
+  unlaid.records = unlaid.tiles + cost.extra_records;
   int ahead = 0;
   // The fewest CTAs per row that leave the ring what it needs; more where rows are few.
   for (int blocks = 1; blocks <= kMostRingBlocks && blocks <= tiles; blocks *= 2) {

@@ -63,7 +63,7 @@ struct RingNorm {
 struct NoNote {};
 
 template <class KindOf, Kept kKept>
-struct RingSoftmax {
+struct RingSoftmax : RingsInOrder {
   using Call = SoftmaxPlan;
   using Kind = KindOf;
   using Record = TileRecord;
@@ -83,6 +83,7 @@ struct RingSoftmax {
 
   using Given = LogitsGiven;
   using Ahead = LogitsAhead;
+  using Results = RowStatus;
   using Note = std::conditional_t<kHasNotes, LogitsNote, NoNote>;
 
   __device__ __forceinline__ static TileRecord look_again(const Call& call, std::int64_t row,
@@ -91,8 +92,10 @@ struct RingSoftmax {
   }
 
   __device__ __forceinline__ static Row join(const Call& call, std::int64_t row, const Ahead& ahead,
-                                             const TileRecord* records) {
+                                             const Early&, const TileRecord* records,
+                                             Results& results) {
     const RowAtTemperature<Kind> joined(call.logits, row, records, ahead.temperature);
+    results = joined.status;
     const bool is_ok = joined.status == RowStatus::ok;
     if constexpr (kIsLog) {
       return {is_ok ? joined.norm() : RowNorm(), joined.status};
@@ -106,8 +109,8 @@ struct RingSoftmax {
   }
 
   __device__ __forceinline__ static void write_results(const Call& call, std::int64_t row,
-                                                       const Row& known) {
-    if (warp_lane() == 0) call.row_status.place(row).set_integer(0, static_cast<int>(known.status));
+                                                       const Results& status) {
+    if (warp_lane() == 0) call.row_status.place(row).set_integer(0, static_cast<int>(status));
   }
 
   __device__ __forceinline__ static void emit(const Row& known, [[maybe_unused]] const Note& note,

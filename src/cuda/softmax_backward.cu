@@ -69,7 +69,7 @@ struct RingSum {
 };
 
 template <DType kDTypeOf, class Terms, class Gradient>
-struct RingBackward {
+struct RingBackward : RingsInOrder {
   using Call = SoftmaxBackwardPlan;
   using Record = double;
   using Room = SumsRoom;
@@ -89,22 +89,23 @@ struct RingBackward {
     Call::Row fate;
     float temperature;
 
-    __device__ __forceinline__ Given(const Call& call, std::int64_t row)
-        : fate(call.row(row)), temperature(call.temperature(row)) {}
+    __device__ __forceinline__ Given(const Call& call, const Where& where)
+        : fate(call.row(where.row)), temperature(call.temperature(where.row)) {}
   };
   struct Note {};
+  struct Results {};
   struct Ahead : Given {
     __device__ __forceinline__ Ahead(const Call&, const TileTemperature&, const Given& given)
         : Given(given) {}
   };
 
   __device__ __forceinline__ static Row join(const Call& call, std::int64_t, const Ahead& ahead,
-                                             const double* sums) {
+                                             const Early&, const double* sums, Results&) {
     const double sum = sum_in_order(sums, tile_count(call.output.columns));
     return {RowSum(sum, ahead.temperature), Call::with_sum(ahead.fate, sum)};
   }
 
-  __device__ __forceinline__ static void write_results(const Call&, std::int64_t, const Row&) {}
+  __device__ __forceinline__ static void write_results(const Call&, std::int64_t, const Results&) {}
 
   __device__ __forceinline__ static void emit(const Row& known, const Note&,
                                               const RingChunk<RingBackward>& chunk) {

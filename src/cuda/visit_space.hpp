@@ -54,6 +54,7 @@ struct RingSpace {
   std::int64_t rows;
   int columns;
   int tiles;       // of a row
+  int records;     // of a row: its tiles', and what an operation adds
   int blocks;      // CTAs that share it
   int slots;       // of a CTA's ring
   int known_rows;  // rows that may be in one of a cluster's rings at once
@@ -63,15 +64,17 @@ struct RingSpace {
 struct RingCost {
   int fixed;
   int slot;
-  int known_row;    // for each of known_rows, and
-  int record;       // for each tile of those
-  int tile_slots;   // how many slots a tile takes
-  int least_slots;  // that its groups of warps can measure a tile each
-  int ahead;        // bytes beside a row's slice that a ring wants
+  int known_row;      // for each of known_rows, and
+  int record;         // for each record of those
+  int extra_records;  // of a row, beside its tiles'
+  int joiners;        // warps that join rows
+  int tile_slots;     // how many slots a tile takes
+  int least_slots;    // that its groups of warps can measure a tile each
+  int ahead;          // bytes beside a row's slice that a ring wants
 
   bool operator==(const RingCost&) const = default;
   int bytes(const RingSpace& space) const {
-    return space.slots * slot + fixed + space.known_rows * (known_row + space.tiles * record);
+    return space.slots * slot + fixed + space.known_rows * (known_row + space.records * record);
   }
 };
 

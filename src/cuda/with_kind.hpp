@@ -19,13 +19,19 @@ Status with_dtype(DType dtype, const F& f) {
   }
 }
 
+// f.operator()<Exp>().
+template <class F>
+Status with_exponential(const Context& context, const F& f) {
+  if (context.determinism == Determinism::cross_device) return f.template operator()<Polynomial>();
+  return f.template operator()<Hardware>();
+}
+
 // f.operator()<DType, Exp>().
 template <class F>
 Status with_kind(DType dtype, const Context& context, const F& f) {
   return with_dtype(dtype, [&]<DType kDType>() {
-    if (context.determinism == Determinism::cross_device)
-      return f.template operator()<kDType, Polynomial>();
-    return f.template operator()<kDType, Hardware>();
+    return with_exponential(context,
+                            [&]<class Exp>() { return f.template operator()<kDType, Exp>(); });
   });
 }
 

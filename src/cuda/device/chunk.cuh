@@ -145,6 +145,24 @@ struct Chunk {
     }
   }
 
+  // One of its columns becomes −∞.
+  __device__ __forceinline__ void clear(int column) {
+    if (column / kPerVector % kWarp != warp_lane()) return;
+    const int vector = column / (kWarp * kPerVector), place = column % kPerVector * kBytes;
+    const std::uint32_t mask = kBytes == 4 ? ~0u : 0xffffu << place % 4 * 8;
+    const auto clear_word = [&](std::uint32_t& word, int i) {
+      if (place / 4 == i) word = (word & ~mask) | (kLowest & mask);
+    };
+#pragma unroll
+    for (int i = 0; i < kVectors; ++i) {
+      if (i != vector) continue;
+      clear_word(v[i].x, 0);
+      clear_word(v[i].y, 1);
+      clear_word(v[i].z, 2);
+      clear_word(v[i].w, 3);
+    }
+  }
+
   // Whether the smallest is worth finding: a quarter of an instruction per column of bf16. Of
   // others it costs what clamping all of them does.
   static constexpr bool kFindsSmallest = kDType == DType::bf16;

@@ -18,6 +18,7 @@ struct RingChunk {
 
   const std::byte* kept;  // in shared memory, the first input's
   std::byte* out;         // in the output
+  int first;              // its column of the row
   int columns;
 
   __device__ __forceinline__ bool is_whole() const { return columns == kChunk; }
@@ -38,6 +39,13 @@ struct RingChunk {
   template <class F>
   __device__ __forceinline__ void write_slowly(const F& f) const {
     write_columns(f, std::make_integer_sequence<int, Op::kInputs>());
+  }
+  // One of the row's columns, if the chunk has it, after the chunk was written.
+  __device__ __forceinline__ void patch(int column, float value) const {
+    const int i = column - first;
+    if (i < 0 || i >= columns) return;
+    __syncwarp();
+    if (warp_lane() == 0) store(i, value);
   }
   __device__ __forceinline__ void fill(float value) const {
     std::uint32_t word = __float_as_uint(value);

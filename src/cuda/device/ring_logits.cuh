@@ -15,16 +15,16 @@ struct LogitsGiven {
   float temperature;
 
   template <class Call>
-  __device__ __forceinline__ LogitsGiven(const Call& call, std::int64_t row)
-      : temperature(call.temperature(row)) {}
+  __device__ __forceinline__ LogitsGiven(const Call& call, const RingsInOrder::Where& where)
+      : temperature(call.temperature(where.row)) {}
 };
 struct LogitsAhead {
   Temperature temperature;
   TileTemperature of_tiles;
 
-  template <class Call>
+  template <class Call, class Given>
   __device__ __forceinline__ LogitsAhead(const Call& call, const TileTemperature& scalar,
-                                         const LogitsGiven& given)
+                                         const Given& given)
       : temperature(given.temperature),
         of_tiles(call.temperature.tensor ? TileTemperature(given.temperature) : scalar) {}
 };
@@ -35,6 +35,8 @@ struct alignas(8) LogitsNote {
 };
 
 // Op: with Kind, an Ahead that has LogitsAhead's of_tiles, and LogitsNote or nothing as its Note.
+// If it has an extra record that is of a tile without one of its columns, which Ahead::left_out()
+// says.
 template <class Op>
 class MeasureLogits {
  public:
@@ -46,6 +48,10 @@ class MeasureLogits {
 
   __device__ __forceinline__ void begin_row(const typename Op::Ahead& ahead) {
     temperature_ = ahead.of_tiles;
+    if constexpr (kLeavesOut) left_out_ = ahead.left_out();
+  }
+  __device__ __forceinline__ int runs(int tile) const {
+    return kLeavesOut && tile == ::max(left_out_, 0) / kTile ? 2 : 1;
   }
 
   template <class Push>
@@ -57,6 +63,10 @@ class MeasureLogits {
     if (left > 0) {
       Chunk<Kind::kDType> chunk;
       chunk.take(tile.kept(), left);
+      if constexpr (kLeavesOut)
+        if (tile.record >= tile.space.tiles && left_out_ >= 0 &&
+            left_out_ % kTile / kChunk == quarter)
+          chunk.clear(left_out_ % kChunk);
       const float lowest = weigh_chunk<Kind>(lanes, chunk, left, temperature_);
       if constexpr (kNotes) note = {lowest, lanes.max};
     }
@@ -83,8 +93,10 @@ class MeasureLogits {
  private:
   static constexpr int kLast = kTileChunks - 1;
   static constexpr bool kNotes = std::is_same_v<typename Op::Note, LogitsNote>;
+  static constexpr bool kLeavesOut = RingMemory<Op>::kCost.extra_records > 0;
 
   TileTemperature temperature_;
+  int left_out_ = 0;    // the row's column that its extra record does without; −1: none
   unsigned phase_ = 0;  // of the links
 };
 

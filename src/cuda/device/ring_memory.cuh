@@ -50,7 +50,7 @@ struct alignas(16) RingRequest {
   ByteBarrier asked, answered;
   unsigned phase;  // of the next
   int why;         // the operation's; kNoMore: the group will ask for nothing any more
-  int row, tile;
+  int record;
   RingIndex known;
 
   static constexpr int kNoMore = -1;
@@ -69,8 +69,9 @@ struct alignas(16) RingRoom {
 template <class Op>
 struct alignas(16) RingRow {
   ByteBarrier begun, arrived, freed, published;
-  std::byte* out;            // its output
-  typename Op::Ahead ahead;  // both before its first chunk is asked for
+  std::byte* out;            // its output,
+  std::int64_t row;          // its number,
+  typename Op::Ahead ahead;  // all before its first chunk is asked for
   typename Op::Row known;
 };
 
@@ -83,6 +84,7 @@ struct RingMemory {
 
   static constexpr int kGroups = ring_groups(Op::kUse, Op::kDType);
   static constexpr int kThreads = ring_threads(Op::kUse, Op::kDType);
+  static constexpr int kJoiners = ring_joiners(Op::kUse);
   static constexpr int kChunkBytes = kChunk * static_cast<int>(size_of(Op::kDType));
   static constexpr int kSlotChunks = kRingSlotBytes / (Op::kInputs * kChunkBytes);
   static_assert(kSlotChunks >= 1 && kTileChunks % kSlotChunks == 0);
@@ -101,6 +103,8 @@ struct RingMemory {
                          .slot = kSlotBytes + int(sizeof(RingSlot)) + kNotes * int(sizeof(Note)),
                          .known_row = int(sizeof(Row)),
                          .record = int(sizeof(Record)),
+                         .extra_records = kCost.extra_records,
+                         .joiners = kJoiners,
                          .tile_slots = kTileSlots,
                          .least_slots = kGroups * kTileSlots,
                          .ahead = kCost.ahead});
@@ -118,7 +122,7 @@ struct RingMemory {
     slots = reinterpret_cast<RingSlot*>(rooms + kGroups);
     rows = reinterpret_cast<Row*>(slots + space.slots);
     tables = reinterpret_cast<unsigned long long*>(rows + space.known_rows);
-    notes = reinterpret_cast<Note*>(tables + space.known_rows * space.tiles * kWords);
+    notes = reinterpret_cast<Note*>(tables + space.known_rows * space.records * kWords);
     const auto used =
         static_cast<int>(reinterpret_cast<std::byte*>(notes + space.slots * kNotes) - memory);
     chunks = memory + (used + kLine - 1) / kLine * kLine;
@@ -143,7 +147,7 @@ struct RingMemory {
 #pragma unroll 1
     for (int i = static_cast<int>(threadIdx.x); i < space.known_rows; i += kThreads) {
       rows[i].begun.begin(kWarp);
-      rows[i].arrived.begin(space.blocks > 1 ? 1 : space.tiles * kWords);
+      rows[i].arrived.begin(space.blocks > 1 ? 1 : space.records * kWords);
       rows[i].freed.begin(space.blocks);
       rows[i].published.begin(kWarp);
     }
@@ -152,11 +156,11 @@ struct RingMemory {
 
   // By one thread: the records of the next row that has table i.
   __device__ __forceinline__ void expect_records(int i, const RingSpace& space) const {
-    if (space.blocks > 1) rows[i].arrived.arrive_expecting(space.tiles * sizeof(Record));
+    if (space.blocks > 1) rows[i].arrived.arrive_expecting(space.records * sizeof(Record));
   }
 
   __device__ __forceinline__ Record* table(int i, const RingSpace& space) const {
-    return reinterpret_cast<Record*>(tables + i * space.tiles * kWords);
+    return reinterpret_cast<Record*>(tables + i * space.records * kWords);
   }
   // Of a tile's `chunk`, which lies in `slot`, the first input's.
   __device__ __forceinline__ std::byte* chunk(int slot, int chunk) const {
@@ -187,13 +191,16 @@ struct RingPlace {
   int rows;   // of the cluster
   int block;  // in the cluster
 
-  __device__ __forceinline__ explicit RingPlace(const RingSpace& space)
+  // Of so many rows of all clusters.
+  __device__ __forceinline__ RingPlace(const RingSpace& space, std::int64_t all_rows)
       : first_row(blockIdx.x / space.blocks),
         clusters(static_cast<int>(gridDim.x / space.blocks)),
         block(static_cast<int>(blockIdx.x % space.blocks)) {
     log2_blocks_ = 31 - __clz(space.blocks);
-    rows = static_cast<int>((space.rows - first_row + clusters - 1) / clusters);
+    rows = first_row < all_rows ? static_cast<int>((all_rows - first_row + clusters - 1) / clusters)
+                                : 0;
   }
+  // The number of the cluster's i-th, as an operation counts them.
   __device__ __forceinline__ std::int64_t row(int i) const {
     return first_row + std::int64_t{i} * clusters;
   }
@@ -246,6 +253,28 @@ struct RingCursor {
     }
     slot = slot.ahead(tiles * Memory::kTileSlots, space.slots);
   }
+};
+
+// What an Op has that visits all rows in their order, and knows no more of them than that.
+struct RingsInOrder {
+  struct Where {
+    std::int64_t row;
+  };
+  struct Early {
+    template <class Call, class Ahead>
+    __device__ __forceinline__ Early(const Call&, std::int64_t, const Ahead&) {}
+  };
+
+  struct Filler {
+    __device__ __forceinline__ Filler(const auto&, const RingSpace&) {}
+    __device__ __forceinline__ static constexpr bool has_more() { return false; }
+    __device__ __forceinline__ void fill_some(const auto&, const RingSpace&) {}
+  };
+
+  __device__ __forceinline__ static std::int64_t rows(const auto&, const RingSpace& space) {
+    return space.rows;
+  }
+  __device__ __forceinline__ static Where where(const auto&, std::int64_t i) { return {i}; }
 };
 
 }  // namespace logsum::cuda

@@ -41,25 +41,32 @@ __device__ __forceinline__ void produce(const typename Op::Call& call,
   using Memory = RingMemory<Op>;
   const L2Policy policy = L2Policy::evict_last();
   const bool is_one = warp_lane() == 0;
+  if (place.rows == 0) return;
   RingIndex slot, known;
-  typename Op::Given next(call, place.row(0));
+  // Where a row is is asked for two rows early, what else must be known of it one row.
+  typename Op::Where after, where = Op::where(call, place.row(0));
+  if (place.rows > 1) after = Op::where(call, place.row(1));
+  typename Op::Given next(call, where);
 #pragma unroll 1
   for (int i = 0; i < place.rows; ++i) {
     const typename Op::Given given = next;
-    if (i + 1 < place.rows) next = typename Op::Given(call, place.row(i + 1));
+    const std::int64_t number = where.row;
+    where = after;
+    if (i + 1 < place.rows) next = typename Op::Given(call, where);
+    if (i + 2 < place.rows) after = Op::where(call, place.row(i + 2));
     const int begin = place.begin(i, space), end = place.end(i, space);
     const std::byte* from[Op::kInputs];
 #pragma unroll
     for (int k = 0; k < Op::kInputs; ++k) {
       const RowsView& view = Op::input(call, k);
-      from[k] =
-          view.data + view.index.offset(place.row(i)) + std::int64_t{begin} * (kTile * kBytes);
+      from[k] = view.data + view.index.offset(number) + std::int64_t{begin} * (kTile * kBytes);
     }
     memory.slots[slot.at].emptied.wait(slot.phase ^ 1);
     if (is_one) {
       auto& row = memory.rows[known.at];
       const RowsView& view = Op::output(call);
-      row.out = view.data + view.index.offset(place.row(i));
+      row.out = view.data + view.index.offset(number);
+      row.row = number;
       row.ahead = typename Op::Ahead(call, scalar, given);
     }
     __syncwarp();

@@ -41,6 +41,7 @@ class MeasureSums {
   __device__ static constexpr int links(int i) { return i == kAll ? 2 : 1; }
 
   __device__ __forceinline__ void begin_row(const typename Op::Ahead&) {}
+  __device__ static constexpr int runs(int) { return 1; }
 
   template <class Push>
   __device__ __forceinline__ typename Op::Note run(const RingTile<Op>& tile, const Push& push) {

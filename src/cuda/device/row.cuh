@@ -33,21 +33,38 @@ __device__ __forceinline__ void store_record(TileRecord* record, const TileRecor
   for (int i = 0; i < 3; ++i) to[i] = words.word[i];
 }
 
+// A row's records by their tiles, in memory that other CTAs may have written.
+struct StoredRecords {
+  const TileRecord* records;
+
+  __device__ __forceinline__ TileRecord operator()(int i) const { return load_record(records + i); }
+};
+// With another in place of one.
+struct StoredRecordsBut {
+  const TileRecord* records;
+  int left_out;
+  const TileRecord* instead;
+
+  __device__ __forceinline__ TileRecord operator()(int i) const {
+    return load_record(i == left_out ? instead : records + i);
+  }
+};
+
 // join (core/measure.hpp) with the tiles spread over the warp. Sums are of integers: any order.
 // Any references; not inlined, because those of ordinary rows are small integers.
-__device__ __noinline__ inline RowMeasure join_far(const TileRecord* tiles, int count,
-                                                   RowMeasure row) {
+template <class Records>
+__device__ __noinline__ RowMeasure join_far(Records tiles, int count, RowMeasure row) {
   const double lowest = -0x1p1000;
   double n = lowest;
   for (int i = warp_lane(); i < count; i += kWarp) {
-    const TileRecord tile = load_record(tiles + i);
+    const TileRecord tile = tiles(i);
     if (tile.sum > 0) n = fmax(n, tile.n);
   }
   row.n = warp_reduce(n, [](double a, double b) { return fmax(a, b); });
   if (row.n == lowest) row.n = 0.0;
   std::uint64_t mass = 0, moment = 0;
   for (int i = warp_lane(); i < count; i += kWarp) {
-    const TileRecord tile = load_record(tiles + i);
+    const TileRecord tile = tiles(i);
     mass += tile_mass(tile, row);
     moment += static_cast<std::uint64_t>(tile_moment(tile, row));
   }
@@ -74,15 +91,15 @@ __device__ __forceinline__ std::uint64_t mass_of_tile(const TileRecord& tile,
   return shifted(tile.sum, row.mass_shift - __double2int_rn(lower));
 }
 
-template <bool kMoment>
-__device__ __forceinline__ RowMeasure join_by_warp(const TileRecord* tiles, int count,
+template <bool kMoment, class Records>
+__device__ __forceinline__ RowMeasure join_by_warp(const Records& tiles, int count,
                                                    std::int64_t columns) {
   RowMeasure row;
   row.mass_shift = mass_shift(columns);
   int n = INT_MIN, max_tile = INT_MAX;
   bool is_far = false;
   for (int i = warp_lane(); i < count; i += kWarp) {
-    const TileRecord tile = load_record(tiles + i);
+    const TileRecord tile = tiles(i);
     row.poisoned |= tile.sum != tile.sum;
     if (tile.max > row.max) {
       row.max = tile.max + 0.0f;
@@ -101,7 +118,7 @@ __device__ __forceinline__ RowMeasure join_by_warp(const TileRecord* tiles, int 
   row.n = n == INT_MIN ? 0.0 : n;
   std::uint64_t mass = 0, moment = 0;
   for (int i = warp_lane(); i < count; i += kWarp) {
-    const TileRecord tile = load_record(tiles + i);
+    const TileRecord tile = tiles(i);
     if (!(tile.sum > 0)) continue;
     const int lower = n - __double2int_rn(tile.n);
     mass += shifted(tile.sum, row.mass_shift - lower);
@@ -203,14 +220,18 @@ __device__ __noinline__ inline bool has_nan(const TileRecord* records, int count
 }
 
 // A row's measure, and what is wrong with the row if anything is.
-template <bool kMoment, class Row>
-__device__ __forceinline__ RowMeasure join_records(const Row& row, const TileRecord* records,
-                                                   RowStatus& status) {
-  const auto tiles = static_cast<int>(row.tiles());
-  const RowMeasure measure = join_by_warp<kMoment>(records, tiles, row.columns());
+template <bool kMoment>
+__device__ __forceinline__ RowMeasure join_records(const TileRecord* records, int tiles,
+                                                   std::int64_t columns, RowStatus& status) {
+  const RowMeasure measure = join_by_warp<kMoment>(StoredRecords{records}, tiles, columns);
   status = status_of(measure);
   if (measure.poisoned) status = has_nan(records, tiles) ? RowStatus::nan : RowStatus::pos_inf;
   return measure;
+}
+template <bool kMoment, class Row>
+__device__ __forceinline__ RowMeasure join_records(const Row& row, const TileRecord* records,
+                                                   RowStatus& status) {
+  return join_records<kMoment>(records, static_cast<int>(row.tiles()), row.columns(), status);
 }
 
 }  // namespace logsum::cuda

@@ -64,7 +64,7 @@ struct SampleRow {
 template <class Kind>
 __device__ __noinline__ RowMeasure join_raw(const TileRecord* records, int tiles,
                                             std::int64_t columns) {
-  return join_by_warp<false>(records + tiles, tiles, columns);
+  return join_by_warp<false>(StoredRecords{records + tiles}, tiles, columns);
 }
 
 // The norms of a row's log-probs, at the temperature and at 1.

@@ -153,6 +153,16 @@ __device__ __forceinline__ void store_step(const TensorTile& tile, const StepLay
   }
 }
 
+// One column.
+__device__ __forceinline__ void fill_one(const TensorTile& tile, int column, float value) {
+  std::byte* const p = tile.at + column * tile.step;
+  if (tile.is_narrow())
+    *reinterpret_cast<unsigned short*>(p) =
+        static_cast<unsigned short>(to_two_bytes(value, tile.dtype));
+  else
+    *reinterpret_cast<float*>(p) = value;
+}
+
 template <class F, class... Loaded>
 __device__ __forceinline__ StepValues apply(const F& f, const Loaded&... loaded) {
   StepValues values;

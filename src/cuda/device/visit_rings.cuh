@@ -15,7 +15,9 @@
 //
 //   Call, kDType, kInputs, kUse, kByHardware (ring_cost.hpp)
 //   input(call, i), output(call)   RowsView, of kDType, that have_vectors (vectors.hpp)
-//   Given    (call, row): what must be fetched of a row, one row early
+//   rows(call, space)       how many rows are visited
+//   where(call, i)          Where the i-th of them is: `row`, and more; two rows early
+//   Given    (call, Where): what must be fetched of a row, one row early
 //   Ahead    (call, scalar, Given): what of a row is known before it is measured
 //   Record   what is known of a measured tile: 8-byte words
 //   Room     16-byte words of shared memory for a group of warps that measures
@@ -27,10 +29,19 @@
 //     links(i)          how many of the group's warps arrive at barrier i of its four, per tile
 //     kAwaitsAll        looks at all of a tile's chunks: waits for the first, not the warp's own
 //     kLooksAgain       may ask
-//   look_again(call, row, tile, why, Ahead)                Record, by the helper
-//   join(call, row, Ahead, records)                        Row, by one warp
-//   write_results(call, row, Row)                          by one warp of the cluster
+//   look_again(call, row, record, why, Ahead)              Record, by the helper
+//   Early    (call, row, Ahead): what is fetched of a row while it is measured
+//   join(call, row, Ahead, Early, records, results)        Row, by one warp of each CTA;
+//                                                          `results`: of those that write them
+//   write_results(call, row, results)                      by one warp of the cluster
 //   emit(Row, Note, chunk)                                 by one warp
+// and where it has extra records (RingCost)
+//   Measure::runs(tile)                                    how often a tile is measured: for its
+//                                                          record, then for extra ones
+// and where it writes rows that it doesn't visit, by one warp of each CTA when it has nothing else
+// to do
+//   Filler   (call, space), has_more(), fill_some(call, space)
+// RingsInOrder (ring_memory.cuh) has what operations on all rows in their order have in common.
 #pragma once
 
 #include "cuda/device/ring_chunk.cuh"
@@ -47,6 +58,7 @@ struct RingTile {
   const RingSpace& space;
   const RingCursor& at;
   int group, quarter;
+  int record;  // what it is measured for: the tile's record, or an extra one
 
   __device__ __forceinline__ typename Op::Room& room() const { return memory.rooms[group].room; }
   __device__ __forceinline__ ByteBarrier& link(int i) const { return memory.rooms[group].links[i]; }
@@ -74,8 +86,7 @@ struct RingTile {
     if (warp_lane() == 0) {
       request.phase = phase ^ 1;
       request.why = why;
-      request.row = at.row;
-      request.tile = at.tile;
+      request.record = record;
       request.known = at.known;
     }
     __syncwarp();
@@ -85,16 +96,21 @@ struct RingTile {
 
 template <class Op>
 __device__ __forceinline__ void join_rows(const typename Op::Call& call, const RingSpace& space,
-                                          const RingPlace& place, const RingMemory<Op>& memory) {
+                                          const RingPlace& place, const RingMemory<Op>& memory,
+                                          int joiner) {
+  constexpr int kJoiners = RingMemory<Op>::kJoiners;
   const int lane = warp_lane();
-  RingIndex known;
+  RingIndex known = RingIndex().ahead(joiner, space.known_rows);
 #pragma unroll 1
-  for (int i = 0; i < place.rows; ++i) {
+  for (int i = joiner; i < place.rows; i += kJoiners) {
     auto& shared = memory.rows[known.at];
     shared.begun.wait(known.phase);
+    const std::int64_t number = shared.row;
+    const typename Op::Early early(call, number, shared.ahead);
     shared.arrived.wait_for_cluster(known.phase);
+    typename Op::Results results;
     const typename Op::Row row =
-        Op::join(call, place.row(i), shared.ahead, memory.table(known.at, space));
+        Op::join(call, number, shared.ahead, early, memory.table(known.at, space), results);
     if (lane == 0) shared.known = row;
     __syncwarp();
     shared.published.arrive();
@@ -106,8 +122,8 @@ __device__ __forceinline__ void join_rows(const typename Op::Call& call, const R
       else
         shared.freed.arrive();
     }
-    if (place.block == 0) Op::write_results(call, place.row(i), row);
-    known = known.ahead(1, space.known_rows);
+    if (place.block == 0) Op::write_results(call, number, results);
+    known = known.ahead(kJoiners, space.known_rows);
   }
 }
 
@@ -126,7 +142,7 @@ __device__ __forceinline__ void push_record(const typename Op::Record& record,
 #pragma unroll
   for (int i = 1; i < kWords; ++i)
     if (index == i) word = words.word[i];
-  unsigned long long* const to = memory.tables + (known.at * space.tiles + tile) * kWords + index;
+  unsigned long long* const to = memory.tables + (known.at * space.records + tile) * kWords + index;
   auto& shared = memory.rows[known.at];
   shared.freed.wait_for_cluster(known.phase ^ 1);
   if (block < space.blocks) {
@@ -140,31 +156,36 @@ __device__ __forceinline__ void push_record(const typename Op::Record& record,
   __syncwarp();
 }
 
-// Looks at tiles again until no group will ask for it. Goes from group to group and sleeps: it
-// mustn't take issue slots from them.
+// Looks at tiles again until no group will ask for it; in between it fills rows that aren't
+// visited. Goes from group to group and sleeps: it mustn't take issue slots from them.
 template <class Op>
 __device__ __forceinline__ void help(const typename Op::Call& call, const RingSpace& space,
                                      const RingPlace& place, const RingMemory<Op>& memory) {
   constexpr int kGroups = RingMemory<Op>::kGroups;
   unsigned phases = 0;  // a bit per group
+  typename Op::Filler filler(call, space);
 #pragma unroll 1
-  for (int group = 0, asking = kGroups; asking > 0; group = group + 1 < kGroups ? group + 1 : 0) {
+  for (int group = 0, asking = kGroups; asking > 0 || filler.has_more();
+       group = group + 1 < kGroups ? group + 1 : 0) {
     RingRequest& request = memory.rooms[group].request;
     const unsigned phase = phases >> group & 1;
     if (!__all_sync(~0u, request.asked.has_ended(phase))) {
-      __nanosleep(500);
+      if (filler.has_more())
+        filler.fill_some(call, space);
+      else
+        __nanosleep(500);
       continue;
     }
     const RingIndex known = request.known;
-    const int tile = request.tile, why = request.why;
-    const std::int64_t row = place.row(request.row);
+    const int record = request.record, why = request.why;
+    const std::int64_t row = memory.rows[known.at].row;
     request.answered.arrive();
     phases ^= 1u << group;
     if (why == RingRequest::kNoMore)
       --asking;
     else
-      push_record<Op>(Op::look_again(call, row, tile, why, memory.rows[known.at].ahead), space,
-                      known, tile, memory);
+      push_record<Op>(Op::look_again(call, row, record, why, memory.rows[known.at].ahead), space,
+                      known, record, memory);
   }
 }
 
@@ -200,11 +221,16 @@ __device__ __forceinline__ void consume(const RingSpace& space, const RingPlace&
         row.begun.wait(measured.known.phase);
         measure.begin_row(row.ahead);
       }
-      const typename Op::Note note =
-          measure.run(RingTile<Op>{memory, space, measured, group, quarter},
-                      [&](const typename Op::Record& record) {
-                        push_record<Op>(record, space, measured.known, measured.tile, memory);
-                      });
+      typename Op::Note note;
+      // One piece of code, whatever it is run for.
+#pragma unroll 1
+      for (int run = 0; run < measure.runs(measured.tile); ++run) {
+        const int index = run == 0 ? measured.tile : space.tiles + run - 1;
+        note = measure.run(RingTile<Op>{memory, space, measured, group, quarter, index},
+                           [&](const typename Op::Record& record) {
+                             push_record<Op>(record, space, measured.known, index, memory);
+                           });
+      }
       if (Memory::kNotes > 0) {
         if (warp_lane() == 0) memory.note(measured.slot.at, quarter) = note;
         __syncwarp();
@@ -221,7 +247,7 @@ __device__ __forceinline__ void consume(const RingSpace& space, const RingPlace&
       __builtin_assume(__isGlobal(out));
       if (columns > 0)
         Op::emit(row.known, memory.note(emitted.slot.at, quarter),
-                 RingChunk<Op>{memory.chunk(emitted.slot.at, quarter), out, columns});
+                 RingChunk<Op>{memory.chunk(emitted.slot.at, quarter), out, first, columns});
       memory.slots[emitted.slot.at].emptied.arrive();
       emitted.skip(memory, place, space, Memory::kGroups);
       --ahead;
@@ -236,15 +262,16 @@ __device__ __forceinline__ void consume(const RingSpace& space, const RingPlace&
       __nanosleep(32);
   }
   if (Op::Measure::kLooksAgain && quarter == kTileChunks - 1)
-    RingTile<Op>{memory, space, measured, group, quarter}.ask(RingRequest::kNoMore);
+    RingTile<Op>{memory, space, measured, group, quarter, 0}.ask(RingRequest::kNoMore);
 }
 
 template <class Op>
 __device__ __forceinline__ void visit_rings(const typename Op::Call& call,
                                             const TileTemperature& scalar, const RingSpace& space) {
   constexpr int kConsumers = RingMemory<Op>::kGroups * kTileChunks;
+  constexpr int kJoiners = RingMemory<Op>::kJoiners;
   extern __shared__ __align__(128) std::byte dynamic[];
-  const RingPlace place(space);
+  const RingPlace place(space, Op::rows(call, space));
   const RingMemory<Op> memory(dynamic, space);
   memory.begin(space);
   __syncthreads();
@@ -254,9 +281,9 @@ __device__ __forceinline__ void visit_rings(const typename Op::Call& call,
   const int warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x / kWarp), 0);
   if (warp < kConsumers) {
     consume<Op>(space, place, memory, warp);
-  } else if (warp == kConsumers) {
-    join_rows<Op>(call, space, place, memory);
-  } else if (warp == kConsumers + 1) {
+  } else if (warp < kConsumers + kJoiners) {
+    join_rows<Op>(call, space, place, memory, warp - kConsumers);
+  } else if (warp == kConsumers + kJoiners) {
     produce<Op>(call, scalar, space, place, memory);
   } else {
     if constexpr (Op::Measure::kLooksAgain) help<Op>(call, space, place, memory);

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// policy_loss: the second visit, of rows whose log-probs and derivatives are known. A CTA takes
+// tiles that follow each other, a warp per chunk.
+#include <algorithm>
+
+#include "cuda/device/row_gradient.cuh"
+#include "cuda/launch_tiles.cuh"
+#include "cuda/policy_call.hpp"
+#include "cuda/vectors.hpp"
+#include "cuda/with_kind.hpp"
+
+namespace logsum::cuda {
+namespace {
+
+constexpr int kThreads = kTileChunks * kWarp;
+constexpr int kBlocks = 6;  // per SM; with eight, 64 registers, the loop spills
+
+template <DType kDType, class Exp>
+__device__ __forceinline__ KnownGradient<kDType, Exp> gradient_of(const PolicyCall& call,
+                                                                  std::int64_t row) {
+  ScoredRow scored = call.rows.scored[row];
+  scored.status = call.rows.status[row];
+  const PolicyDerivatives d = call.rows.derivatives[row];
+  const float t = call.temperature(row);
+  const Temperature temperature(is_valid_temperature(t) ? t : 1.0f);
+  return known_gradient<kDType, Exp>(scored, temperature, call.rows.totals->grad_scale, d.g, d.c,
+                                     call.plan.targets.integer(row));
+}
+
+// kDType: of the gradient; kVectors: the logits are of it too, and both have vectors.
+template <DType kDType, class Exp, bool kVectors>
+__global__ __launch_bounds__(kThreads,
+                             kBlocks) void gradients_kernel(const __grid_constant__ PolicyCall call,
+                                                            int tiles_per_block) {
+  using Known = KnownGradient<kDType, Exp>;
+  using Fate = RowGradient::Fate;
+  __shared__ Shared<Known> shared;
+  const Known& known = *shared;
+  const RowsView& logits = call.logits;
+  const RowsView& grad = call.plan.grad_logits;
+  const bool has_entropy = call.plan.options.entropy_coef != 0;
+  const std::int64_t tiles = tile_count(logits.columns);
+  const int chunk = static_cast<int>(threadIdx.x) / kWarp;
+  std::int64_t i = std::int64_t{blockIdx.x} * tiles_per_block;
+  const std::int64_t end = min(i + tiles_per_block, logits.rows * tiles);
+  while (i < end) {
+    const std::int64_t row = i / tiles;
+    const bool counts = call.counts(row);
+    __syncthreads();
+    if (threadIdx.x == 0 && counts) *shared = gradient_of<kDType, Exp>(call, row);
+    __syncthreads();
+    for (const std::int64_t last = min(end, (row + 1) * tiles); i < last; ++i) {
+      const std::int64_t first = (i - row * tiles) * kTile + chunk * kChunk;
+      const auto columns = static_cast<int>(min(logits.columns - first, std::int64_t{kChunk}));
+      if (columns <= 0) continue;
+      const auto at = [&](const RowsView& view) {
+        return TensorTile(static_cast<std::byte*>(view.column(row, first)), size_of(view.dtype),
+                          view.dtype);
+      };
+      const TensorTile out = at(grad);
+      if (!counts || known.fate != Fate::computed) {
+        fill_tile(columns, counts && known.fate == Fate::nan ? kNan : 0.0f, out);
+        continue;
+      }
+      const TensorTile in = at(logits);
+      const auto slowly = [&](const auto& f) { write_tile(columns, f, out, in); };
+      const auto write = [&](const auto& f) {
+        if (!kVectors || columns < kChunk) return slowly(f);
+        if constexpr (kVectors) {
+          Chunk<kDType> values;
+          values.take(in.at, kChunk);
+          write_chunk(f, out.at, values);
+        }
+      };
+      if (has_entropy)
+        write_gradient<true>(known, write, slowly);
+      else
+        write_gradient<false>(known, write, slowly);
+      const std::int64_t column = known.target - first;
+      if (column >= 0 && column < columns) {
+        __syncwarp();
+        if (warp_lane() == 0) fill_one(out, static_cast<int>(column), known.at_target);
+      }
+    }
+  }
+}
+
+template <DType kDType, class Exp, bool kVectors>
+Status launch(const PolicyCall& call, const Context& context) {
+  DeviceLimits limits;
+  LOGSUM_RETURN_IF_ERROR(limits_of_device(limits));
+  constexpr std::int64_t kMostTiles = 16;
+  const std::int64_t tiles = call.logits.rows * tile_count(call.logits.columns);
+  const std::int64_t per_block =
+      std::clamp<std::int64_t>(tiles / (kBlocks * limits.processors), 1, kMostTiles);
+  return launch_kernel(&gradients_kernel<kDType, Exp, kVectors>,
+                       static_cast<unsigned>((tiles + per_block - 1) / per_block), kThreads, 0,
+                       context, call, static_cast<int>(per_block));
+}
+
+}  // namespace
+
+Status write_gradients(const PolicyCall& call, const Context& context) {
+  const RowsView& grad = call.plan.grad_logits;
+  const bool vectors = have_vectors({&grad, &call.logits});
+  return with_kind(grad.dtype, context, [&]<DType kDType, class Exp>() {
+    return vectors ? launch<kDType, Exp, true>(call, context)
+                   : launch<kDType, Exp, false>(call, context);
+  });
+}
+
+}  // namespace logsum::cuda

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/policy_rings.cuh"
+
+namespace logsum::cuda {
+
+template Status policy_rings_of<DType::f32>(const PolicyCall&, const Context&, bool&);
+
+}  // namespace logsum::cuda
