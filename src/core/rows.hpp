@@ -123,6 +123,12 @@ struct ElementsView {
     return {data == nullptr ? nullptr : data + index.offset(row), inner_bytes, dtype};
   }
 
+  // An element as it lies in memory: a GPU's thread goes on until it needs it.
+  template <class T>
+  LOGSUM_HOST_DEVICE T raw(std::int64_t row) const {
+    return *reinterpret_cast<const T*>(data + index.offset(row));
+  }
+
   LOGSUM_HOST_DEVICE std::int64_t integer(std::int64_t row, std::int64_t inner = 0) const {
     return place(row).integer(inner);
   }

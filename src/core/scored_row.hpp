@@ -33,21 +33,19 @@ struct ScoredRow {
   float max = 0;
   RowNorm norm;
   double at_max = 0;  // the maximum's probability
-  double rest = 1;    // 1 − p of the target
+  double rest = 1;    // 1 − p of the target: rest_of_mass
 };
 
 // `value`: the target's logit. `weight`: of the maximum, as it was summed.
-LOGSUM_HOST_DEVICE inline ScoredRow scored_row(const RowMeasure& row, const RowMeasure& others,
+LOGSUM_HOST_DEVICE inline ScoredRow scored_row(const RowMeasure& row,
                                                const Temperature& temperature, float weight,
                                                float value) {
   ScoredRow scored;
-  const double over_largest = mass_over_largest(row, weight);
   scored.status = RowStatus::ok;
   scored.max = row.max;
   scored.norm = RowNorm(row, temperature, weight);
   scored.logp = scored.norm.logprob(value);
-  scored.at_max = 1.0 / over_largest;
-  scored.rest = rest_of_mass(others, row);
+  scored.at_max = 1.0 / mass_over_largest(row, weight);
   return scored;
 }
 
@@ -57,7 +55,6 @@ struct RowGradient {
   Fate fate = Fate::zero;
   bool has_entropy = false;
   float c = 0, k = 0;  // has_entropy: dz = p·(c·log p + k)
-  float at_target = 0;
   int target = 0;
   RowExp exp;  // has_entropy: p; else dz itself
   RowNorm norm;
@@ -82,7 +79,17 @@ LOGSUM_HOST_DEVICE constexpr RowGradient::Fate fate_of_failed(RowStatus status) 
   }
 }
 
-// The row's fate, and what of its gradient is no exponential.
+// dz of the target.
+LOGSUM_HOST_DEVICE inline float gradient_at_target(const ScoredRow& row, double g, double c) {
+  double at_target = g * row.rest;
+  if (c != 0) {
+    const double logp = static_cast<double>(row.logp), p = portable_exp(logp);
+    if (p > 0) at_target += c * p * (logp + static_cast<double>(row.entropy));
+  }
+  return static_cast<float>(at_target);
+}
+
+// The row's fate, and what of its gradient is no exponential and not the target's.
 LOGSUM_HOST_DEVICE inline RowGradient gradient_of_row(const ScoredRow& row, double g, double c,
                                                       std::int64_t target) {
   RowGradient gradient;
@@ -97,19 +104,14 @@ LOGSUM_HOST_DEVICE inline RowGradient gradient_of_row(const ScoredRow& row, doub
   gradient.fate = RowGradient::Fate::computed;
   gradient.has_entropy = c != 0;
   gradient.target = static_cast<int>(target);
-  double at_target = g * row.rest;
   if (c != 0) {
-    const double h = static_cast<double>(row.entropy);
     gradient.c = static_cast<float>(c);
-    gradient.k = static_cast<float>(c * h - g);
-    const double p = portable_exp(static_cast<double>(row.logp));
-    if (p > 0) at_target += c * p * (static_cast<double>(row.logp) + h);
+    gradient.k = static_cast<float>(c * static_cast<double>(row.entropy) - g);
   }
-  gradient.at_target = static_cast<float>(at_target);
   return gradient;
 }
 
-// And all of it, for rows whose exponentials are the polynomial's.
+// And all but the target's, for rows whose exponentials are the polynomial's.
 LOGSUM_HOST_DEVICE inline RowGradient whole_gradient_of_row(const ScoredRow& row,
                                                             const Temperature& temperature,
                                                             double g, double c,

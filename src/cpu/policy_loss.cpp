@@ -35,7 +35,12 @@ class PolicyVisit {
       kept_with_loss += counts && plan_.keeps_loss(row);
     }
     rows_.before[plan_.logits.rows] = kept;
-    for (std::int64_t i = 0; i < plan_.sequences; ++i) nonempty += length_of(i) > 0;
+    for (std::int64_t i = 0; i < plan_.sequences; ++i) {
+      const RowSpanOf span = plan_.rows_of(i);
+      rows_.lengths[i] =
+          span.begin < span.end ? rows_.before[span.end] - rows_.before[span.begin] : 0;
+      nonempty += rows_.lengths[i] > 0;
+    }
     *rows_.totals = plan_.totals(kept, kept_with_loss, nonempty);
   }
 
@@ -59,7 +64,7 @@ class PolicyVisit {
                           plan_.wants_gradient(), scratch);
     rows_.scored[at.row] = scored;
     if (is_coupled(plan_.options)) return;
-    const double length = static_cast<double>(length_of(at.sequence));
+    const double length = static_cast<double>(rows_.lengths[at.sequence]);
     const PolicySequence sequence = plan_.sequence({}, length, at.sequence);
     rows_.derivatives[at.row] = plan_.derivatives(
         at, *rows_.totals, plan_.own_gradient(*rows_.totals, length, terms(at, sequence)));
@@ -72,13 +77,15 @@ class PolicyVisit {
     const double scale = rows_.totals->grad_scale / static_cast<double>(t);
     const PolicyDerivatives& d = rows_.derivatives[row];
     const Temperature temperature(is_valid_temperature(t) ? t : 1.0f);
-    const RowGradient gradient = whole_gradient_of_row(rows_.scored[row], temperature, d.g * scale,
+    const ScoredRow& scored = rows_.scored[row];
+    const RowGradient gradient = whole_gradient_of_row(scored, temperature, d.g * scale,
                                                        d.c * scale, plan_.targets.integer(row));
     if (gradient.fate != RowGradient::Fate::computed)
       return fill_gradient(row, first, last,
                            gradient.fate == RowGradient::Fate::zero ? 0.0f : kNan);
     TargetRow(kernels_, plan_.logits, row, temperature)
-        .write_gradient(gradient, first, last, gradient_of(row), plan_.grad_logits.dtype, scratch);
+        .write_gradient(gradient, gradient_at_target(scored, d.g * scale, d.c * scale), first, last,
+                        gradient_of(row), plan_.grad_logits.dtype, scratch);
   }
 
   // Columns beyond vocab_size, and rows that don't count.
@@ -92,7 +99,7 @@ class PolicyVisit {
   void finish_sequence(std::int64_t i) const {
     const RowSpanOf span = plan_.rows_of(i);
     const std::int64_t first = span.begin < span.end ? rows_.before[span.begin] : 0;
-    const std::int64_t count = length_of(i);
+    const std::int64_t count = rows_.lengths[i];
     const auto at = [&](std::int64_t token) { return rows_.list[first + token]; };
     for (std::int64_t row = span.begin; row < span.end; ++row)
       if (!counted(row)) plan_.write_masked(row);
@@ -130,10 +137,6 @@ class PolicyVisit {
   }
 
  private:
-  std::int64_t length_of(std::int64_t sequence) const {
-    const RowSpanOf span = plan_.rows_of(sequence);
-    return span.begin < span.end ? rows_.before[span.end] - rows_.before[span.begin] : 0;
-  }
   bool counted(std::int64_t row) const { return rows_.before[row + 1] > rows_.before[row]; }
 
   PolicyTerms terms(const ListedRow& at, const PolicySequence& sequence) const {

@@ -28,9 +28,9 @@ class TargetRow {
     if (scored.status != RowStatus::ok) return scored;
     const bool has_target = target >= 0 && target < logits_.columns;
     const float weight = weight_of_max(measure, temperature_);
-    const RowMeasure rest =
-        others && has_target ? measure_others(records, target, scratch) : measure;
-    scored = scored_row(measure, rest, temperature_, weight, has_target ? row_.value(target) : 0);
+    scored = scored_row(measure, temperature_, weight, has_target ? row_.value(target) : 0);
+    if (others && has_target)
+      scored.rest = rest_of_mass(measure_others(records, target, scratch), measure);
     if (entropy) scored.entropy = row_entropy(measure, scored.norm, temperature_);
     if (!has_target) {
       scored.status = RowStatus::bad_target;
@@ -39,10 +39,9 @@ class TargetRow {
     return scored;
   }
 
-  // The gradient of the tiles [first, last), in a row that may be this one. `padding`: columns
-  // behind the row's last that are 0.
-  void write_gradient(const RowGradient& gradient, std::int64_t first, std::int64_t last,
-                      std::byte* out, DType dtype, TileScratch& scratch) const {
+  // The gradient of the tiles [first, last), in a row that may be this one.
+  void write_gradient(const RowGradient& gradient, float at_target, std::int64_t first,
+                      std::int64_t last, std::byte* out, DType dtype, TileScratch& scratch) const {
     for (std::int64_t i = first; i < last; ++i) {
       const Tile tile = row_.load(i, scratch);
       std::byte* const at = out + i * kTile * static_cast<std::int64_t>(size_of(dtype));
@@ -53,8 +52,7 @@ class TargetRow {
     }
     const std::int64_t tile = gradient.target / kTile;
     if (tile >= first && tile < last)
-      fill(out + gradient.target * static_cast<std::int64_t>(size_of(dtype)), dtype, 1,
-           gradient.at_target);
+      fill(out + gradient.target * static_cast<std::int64_t>(size_of(dtype)), dtype, 1, at_target);
   }
 
  private:

@@ -25,7 +25,7 @@ __device__ __noinline__ void write_measured_row(const MeasuredRowsCall& call, st
                                                 const TileRecord* records,
                                                 const MeasuredRow& shared) {
   using Call = MeasuredRowsCall;
-  const RowAtTemperature<Kind> joined(call.logits, row, records, Temperature(shared.temperature));
+  const RowAtTemperature<Kind> joined(call.logits, records, Temperature(shared.temperature));
   if (warp_lane() != 0) return;
 
   const RowStatus status = joined.status;

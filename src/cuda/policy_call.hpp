@@ -34,10 +34,6 @@ struct PolicyCall {
   LOGSUM_HOST_DEVICE bool counts(std::int64_t row) const {
     return rows.before[row + 1] > rows.before[row];
   }
-  LOGSUM_HOST_DEVICE std::int64_t length_of(std::int64_t sequence) const {
-    const RowSpanOf span = plan.rows_of(sequence);
-    return span.begin < span.end ? rows.before[span.end] - rows.before[span.begin] : 0;
-  }
 };
 
 Status list_rows(const PolicyCall& call, const Context& context);

@@ -16,26 +16,31 @@ constexpr int kThreads = kTileChunks * kWarp;
 constexpr int kBlocks = 6;  // per SM; with eight, 64 registers, the loop spills
 
 template <DType kDType, class Exp>
-__device__ __forceinline__ KnownGradient<kDType, Exp> gradient_of(const PolicyCall& call,
-                                                                  std::int64_t row) {
-  ScoredRow scored = call.rows.scored[row];
-  scored.status = call.rows.status[row];
-  const PolicyDerivatives d = call.rows.derivatives[row];
-  const float t = call.temperature(row);
-  const Temperature temperature(is_valid_temperature(t) ? t : 1.0f);
-  return known_gradient<kDType, Exp>(scored, temperature, call.rows.totals->grad_scale, d.g, d.c,
-                                     call.plan.targets.integer(row));
-}
+struct KnownRow {
+  KnownGradient<kDType, Exp> gradient;
+  float at_target;
+
+  __device__ __forceinline__ KnownRow(const PolicyCall& call, std::int64_t row) {
+    ScoredRow scored = call.rows.scored[row];
+    scored.status = call.rows.status[row];
+    const PolicyDerivatives d = call.rows.derivatives[row];
+    const float t = call.temperature(row);
+    const Temperature temperature(is_valid_temperature(t) ? t : 1.0f);
+    const double factor = call.rows.totals->grad_scale / static_cast<double>(t);
+    gradient = known_gradient<kDType, Exp>(scored, temperature, d.g * factor, d.c * factor,
+                                           call.plan.targets.integer(row));
+    at_target = gradient_at_target(scored, d.g * factor, d.c * factor);
+  }
+};
 
 // kDType: of the gradient; kVectors: the logits are of it too, and both have vectors.
 template <DType kDType, class Exp, bool kVectors>
 __global__ __launch_bounds__(kThreads,
                              kBlocks) void gradients_kernel(const __grid_constant__ PolicyCall call,
                                                             int tiles_per_block) {
-  using Known = KnownGradient<kDType, Exp>;
   using Fate = RowGradient::Fate;
-  __shared__ Shared<Known> shared;
-  const Known& known = *shared;
+  __shared__ Shared<KnownRow<kDType, Exp>> shared;
+  const auto& known = (*shared).gradient;
   const RowsView& logits = call.logits;
   const RowsView& grad = call.plan.grad_logits;
   const bool has_entropy = call.plan.options.entropy_coef != 0;
@@ -47,7 +52,7 @@ __global__ __launch_bounds__(kThreads,
     const std::int64_t row = i / tiles;
     const bool counts = call.counts(row);
     __syncthreads();
-    if (threadIdx.x == 0 && counts) *shared = gradient_of<kDType, Exp>(call, row);
+    if (threadIdx.x == 0 && counts) (*shared) = KnownRow<kDType, Exp>(call, row);
     __syncthreads();
     for (const std::int64_t last = min(end, (row + 1) * tiles); i < last; ++i) {
       const std::int64_t first = (i - row * tiles) * kTile + chunk * kChunk;
@@ -79,7 +84,7 @@ __global__ __launch_bounds__(kThreads,
       const std::int64_t column = known.target - first;
       if (column >= 0 && column < columns) {
         __syncwarp();
-        if (warp_lane() == 0) fill_one(out, static_cast<int>(column), known.at_target);
+        if (warp_lane() == 0) fill_one(out, static_cast<int>(column), (*shared).at_target);
       }
     }
   }

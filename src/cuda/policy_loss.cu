@@ -77,8 +77,13 @@ __global__ __launch_bounds__(kListThreads) void list_kernel(
   if (thread == 0) call.rows.before[rows] = before;
   __syncthreads();
   std::int64_t nonempty = 0;
-  for (std::int64_t i = thread; i < plan.sequences; i += kListThreads)
-    nonempty += call.length_of(i) > 0;
+  for (std::int64_t i = thread; i < plan.sequences; i += kListThreads) {
+    const RowSpanOf span = plan.rows_of(i);
+    const std::int64_t length =
+        span.begin < span.end ? call.rows.before[span.end] - call.rows.before[span.begin] : 0;
+    call.rows.lengths[i] = length;
+    nonempty += length > 0;
+  }
   with_loss = sum_of_threads(with_loss, room);
   nonempty = sum_of_threads(nonempty, room);
   if (thread == 0) *call.rows.totals = plan.totals(before, with_loss, nonempty);

@@ -39,8 +39,10 @@ __device__ __noinline__ void keep_score(const PolicyCall& call, std::int64_t row
     if (derives)
       without = record_without_target<Kind::kDType, typename Kind::Exp>(
           call.logits, row, target, TileTemperature(temperature));
-    scored = score_target<Kind>(records, call.logits.columns, temperature, target, value,
-                                derives ? &without : nullptr);
+    RowMeasure measure;
+    scored = score_target<Kind>(records, call.logits.columns, temperature, value, measure);
+    if (derives && scored.status == RowStatus::ok)
+      scored.rest = rest_of_row(records, call.logits.columns, target, &without, measure);
     if (scored.status == RowStatus::ok && !has_target) {
       scored.status = RowStatus::bad_target;
       scored.logp = kNan;

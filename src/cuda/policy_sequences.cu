@@ -37,7 +37,7 @@ class SequenceVisit {
         index_(index),
         span_(plan_.rows_of(index)),
         first_(span_.begin < span_.end ? call.rows.before[span_.begin] : 0),
-        count_(call.length_of(index)) {}
+        count_(call.rows.lengths[index]) {}
 
   __device__ void write_masked() const {
     for (std::int64_t row = span_.begin + threadIdx.x; row < span_.end; row += kThreads)

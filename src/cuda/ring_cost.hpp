@@ -40,6 +40,21 @@ constexpr bool ring_has_notes(RingUse use, DType dtype, bool by_hardware) {
   return use == RingUse::softmax && (dtype == DType::f32 || !by_hardware);
 }
 
+// What is kept of a row that is known, and what a joiner sends of it.
+struct RingRowCost {
+  int known_row, stage;
+};
+constexpr RingRowCost ring_row_cost(RingUse use, DType dtype, bool by_hardware) {
+  if (is_loss(use)) {
+    if (by_hardware && dtype != DType::f32) return {192, 72};
+    return {256, 136};
+  }
+  if (use == RingUse::gradients) return {80, 24};
+  if (use == RingUse::log_softmax) return {112, 40};
+  if (ring_has_notes(use, dtype, by_hardware)) return {192, 120};
+  return {96, 24};
+}
+
 constexpr RingCost ring_cost(RingUse use, DType dtype, bool by_hardware) {
   const bool is_gradients = use == RingUse::gradients;
   const bool has_notes = ring_has_notes(use, dtype, by_hardware);
@@ -47,13 +62,10 @@ constexpr RingCost ring_cost(RingUse use, DType dtype, bool by_hardware) {
   const int tile_slots = (is_gradients ? 2 : 1) * input_bytes / kRingSlotBytes;
   const int groups = ring_groups(use, dtype);
   const int room = is_gradients ? 1104 : use == RingUse::loss_with_entropy ? 2144 : 1120;
-  return {.fixed = groups * room + 128,
+  const RingRowCost row = ring_row_cost(use, dtype, by_hardware);
+  return {.fixed = groups * room + ring_joiners(use) * row.stage + 128,
           .slot = kRingSlotBytes + 16 + (has_notes ? 8 * kTileChunks / tile_slots : 0),
-          .known_row = is_loss(use)   ? by_hardware && dtype != DType::f32 ? 192 : 256
-                       : is_gradients ? 80
-                       : use == RingUse::log_softmax ? 112
-                       : has_notes                   ? 192
-                                                     : 96,
+          .known_row = row.known_row,
           .record = is_gradients ? 8 : 24,
           .extra_records = is_loss(use) ? 1 : 0,
           .joiners = ring_joiners(use),

@@ -2,6 +2,7 @@
 #include "cuda/schedule.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "core/workspace.hpp"
 
@@ -51,8 +52,10 @@ bool fill_ring(const DeviceLimits& limits, const RingCost& cost, RingSpace& spac
   const int slice = space.tiles / space.blocks * cost.tile_slots;
   for (space.slots = (limits.shared_per_block - cost.fixed) / cost.slot;
        space.slots >= cost.least_slots; --space.slots) {
-    // Each joiner has a row that the ring has let go of, or is waiting for one.
-    space.known_rows = std::max((space.slots + slice - 1) / slice + 1, cost.joiners + 1);
+    space.known_rows = (space.slots + slice - 1) / slice + 1;
+    // Of each joiner so many that a row's is needed again when it is finished, not before.
+    const int at_once = space.blocks * cost.joiners;
+    space.tables = cost.joiners * ((space.known_rows + at_once - 1) / at_once + 1);
     if (cost.bytes(space) <= limits.shared_per_block) return true;
   }
   return false;
@@ -88,10 +91,11 @@ bool ring_schedule(const DeviceLimits& limits, std::int64_t rows, std::int64_t c
   unlaid.tiles = static_cast<int>(tiles);
   unlaid.records = unlaid.tiles + cost.extra_records;
   int ahead = 0;
+  const int wanted_ahead = cost.extra_records && getenv("LA") ? atoi(getenv("LA")) * 1024 : cost.ahead;
   // The fewest CTAs per row that leave the ring what it needs; more where rows are few.
   for (int blocks = 1; blocks <= kMostRingBlocks && blocks <= tiles; blocks *= 2) {
     // `ahead`: of half as many.
-    if (ahead >= (blocks <= 4 ? cost.ahead : kRingAhead) && rows > limits.processors / blocks)
+    if (ahead >= (cost.extra_records && getenv("LA") ? wanted_ahead : blocks <= 4 ? cost.ahead : kRingAhead) && rows > limits.processors / blocks)
       break;
     RingSpace wider = unlaid;
     wider.blocks = blocks;

@@ -83,7 +83,7 @@ struct RingSoftmax : RingsInOrder {
 
   using Given = LogitsGiven;
   using Ahead = LogitsAhead;
-  using Results = RowStatus;
+  using Joined = RowStatus;
   using Note = std::conditional_t<kHasNotes, LogitsNote, NoNote>;
 
   __device__ __forceinline__ static TileRecord look_again(const Call& call, std::int64_t row,
@@ -91,11 +91,10 @@ struct RingSoftmax : RingsInOrder {
     return cuda::look_again<Kind>(call.logits, row, tile, why, ahead);
   }
 
-  __device__ __forceinline__ static Row join(const Call& call, std::int64_t row, const Ahead& ahead,
-                                             const Early&, const TileRecord* records,
-                                             Results& results) {
-    const RowAtTemperature<Kind> joined(call.logits, row, records, ahead.temperature);
-    results = joined.status;
+  __device__ __forceinline__ static Row join(const Call& call, const Batch&, const Ahead& ahead,
+                                             const TileRecord* records, Joined& status) {
+    const RowAtTemperature<Kind> joined(call.logits, records, ahead.temperature);
+    status = joined.status;
     const bool is_ok = joined.status == RowStatus::ok;
     if constexpr (kIsLog) {
       return {is_ok ? joined.norm() : RowNorm(), joined.status};
@@ -109,7 +108,7 @@ struct RingSoftmax : RingsInOrder {
   }
 
   __device__ __forceinline__ static void write_results(const Call& call, std::int64_t row,
-                                                       const Results& status) {
+                                                       const Joined& status) {
     if (warp_lane() == 0) call.row_status.place(row).set_integer(0, static_cast<int>(status));
   }
 

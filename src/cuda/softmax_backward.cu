@@ -93,19 +93,20 @@ struct RingBackward : RingsInOrder {
         : fate(call.row(where.row)), temperature(call.temperature(where.row)) {}
   };
   struct Note {};
-  struct Results {};
+  struct Joined {};
   struct Ahead : Given {
-    __device__ __forceinline__ Ahead(const Call&, const TileTemperature&, const Given& given)
+    __device__ __forceinline__ Ahead(const Call&, const TileTemperature&, const Batch&,
+                                     const Given& given)
         : Given(given) {}
   };
 
-  __device__ __forceinline__ static Row join(const Call& call, std::int64_t, const Ahead& ahead,
-                                             const Early&, const double* sums, Results&) {
+  __device__ __forceinline__ static Row join(const Call& call, const Batch&, const Ahead& ahead,
+                                             const double* sums, Joined&) {
     const double sum = sum_in_order(sums, tile_count(call.output.columns));
     return {RowSum(sum, ahead.temperature), Call::with_sum(ahead.fate, sum)};
   }
 
-  __device__ __forceinline__ static void write_results(const Call&, std::int64_t, const Results&) {}
+  __device__ __forceinline__ static void write_results(const Call&, std::int64_t, const Joined&) {}
 
   __device__ __forceinline__ static void emit(const Row& known, const Note&,
                                               const RingChunk<RingBackward>& chunk) {

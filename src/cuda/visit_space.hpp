@@ -58,14 +58,15 @@ struct RingSpace {
   int blocks;      // CTAs that share it
   int slots;       // of a CTA's ring
   int known_rows;  // rows that may be in one of a cluster's rings at once
+  int tables;      // of records, of a CTA
 };
 
 // Bytes of shared memory that a CTA's ring takes.
 struct RingCost {
   int fixed;
   int slot;
-  int known_row;      // for each of known_rows, and
-  int record;         // for each record of those
+  int known_row;      // for each of known_rows
+  int record;         // for each record of its tables, which have 8 more
   int extra_records;  // of a row, beside its tiles'
   int joiners;        // warps that join rows
   int tile_slots;     // how many slots a tile takes
@@ -74,7 +75,8 @@ struct RingCost {
 
   bool operator==(const RingCost&) const = default;
   int bytes(const RingSpace& space) const {
-    return space.slots * slot + fixed + space.known_rows * (known_row + space.records * record);
+    return space.slots * slot + fixed + space.known_rows * known_row +
+           space.tables * (8 + space.records * record);
   }
 };
 

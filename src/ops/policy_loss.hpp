@@ -26,8 +26,11 @@ struct TokenOrSequenceView {
   ElementsView tensor;
   bool is_per_sequence = false;
 
+  LOGSUM_HOST_DEVICE std::int64_t index(std::int64_t row, std::int64_t sequence) const {
+    return is_per_sequence ? sequence : row;
+  }
   LOGSUM_HOST_DEVICE double at(std::int64_t row, std::int64_t sequence) const {
-    return tensor.real(is_per_sequence ? sequence : row);
+    return tensor.real(index(row, sequence));
   }
 };
 
@@ -291,13 +294,14 @@ struct PolicyLossPlan {
 // What is kept of the rows between the steps of a call.
 struct PolicyRows {
   PolicyTotals* totals;
-  ListedRow* list;       // [rows]: those that count in their order, then the others, last first
-  std::int64_t* before;  // [rows + 1]: rows that count before each
-  RowStatus* status;     // [rows]
-  float* logps;          // [rows]
-  float* entropies;      // [rows]
-  PolicySums* sums;      // [sequences]
-  ScoredRow* scored;     // [rows], where a second visit writes the gradient
+  ListedRow* list;        // [rows]: those that count in their order, then the others, last first
+  std::int64_t* before;   // [rows + 1]: rows that count before each
+  RowStatus* status;      // [rows]
+  float* logps;           // [rows]
+  float* entropies;       // [rows]
+  std::int64_t* lengths;  // [sequences]: rows that count
+  PolicySums* sums;       // [sequences]
+  ScoredRow* scored;      // [rows], where a second visit writes the gradient
   PolicyDerivatives* derivatives;  // likewise
 
   static constexpr std::size_t kAlign = 16;
@@ -318,6 +322,7 @@ struct PolicyRows {
     take(status, rows);
     take(logps, rows);
     take(entropies, rows);
+    take(lengths, sequences);
     take(sums, sequences);
     take(scored, rows);
     take(derivatives, rows);

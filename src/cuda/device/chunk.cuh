@@ -19,6 +19,13 @@ __device__ __forceinline__ float from_two_bytes(unsigned bits, DType dtype) {
   return __half2float(__half(__half_raw{static_cast<unsigned short>(bits)}));
 }
 
+// Of shared memory, or of what this kernel writes too.
+template <DType kDType>
+__device__ __forceinline__ float load_shared_element(const void* p) {
+  if constexpr (kDType == DType::f32) return *static_cast<const float*>(p);
+  return from_two_bytes(*static_cast<const unsigned short*>(p), kDType);
+}
+
 __device__ __forceinline__ float load_element(const void* p, DType dtype) {
   if (dtype == DType::f32) return __ldg(static_cast<const float*>(p));
   return from_two_bytes(__ldg(static_cast<const unsigned short*>(p)), dtype);

@@ -10,40 +10,69 @@
 
 namespace logsum::cuda {
 
-// A row's parameters, in few registers: the producer has those of two rows.
+// A row's parameters as they lie in memory. Nothing is done with them before they are needed: their
+// producer issues its instructions in order, and would wait for each as if it were alone (5 us per
+// row, more than a row takes to pass).
 struct PolicyGiven {
-  std::int64_t length;  // of its sequence, where the aggregation asks
-  int target;           // −1: none that can be scored
-  float temperature;
+  std::int64_t target64, length;
+  int target32;
+  float temperature_of_row;
   float old, ref, advantage, weight;
-  bool keeps_loss;
+  std::uint8_t keeps_loss;
 
   __device__ __forceinline__ PolicyGiven(const PolicyCall& call, const ListedRow& at) {
     const PolicyLossPlan& plan = call.plan;
-    const std::int64_t given = plan.targets.integer(at.row);
-    target = plan.has_target(given) ? static_cast<int>(given) : -1;
-    temperature = plan.temperature(at.row);
-    const auto real = [&](const ElementsView& view) {
-      return view ? static_cast<float>(view.real(at.row)) : 0.0f;
-    };
-    old = real(plan.old_logps);
-    ref = real(plan.ref_logps);
-    advantage = static_cast<float>(plan.advantages.at(at.row, at.sequence));
-    weight = plan.weights.tensor ? static_cast<float>(plan.weights.at(at.row, at.sequence)) : 1.0f;
-    keeps_loss = plan.keeps_loss(at.row);
-    length =
-        plan.options.aggregation == Aggregation::sequence_mean ? call.length_of(at.sequence) : 1;
+    if (plan.targets.dtype == DType::i32)
+      target32 = plan.targets.raw<int>(at.row);
+    else
+      target64 = plan.targets.raw<std::int64_t>(at.row);
+    temperature_of_row = raw(plan.temperature.tensor, at.row);
+    old = raw(plan.old_logps, at.row);
+    ref = raw(plan.ref_logps, at.row);
+    advantage = raw(plan.advantages.tensor, plan.advantages.index(at.row, at.sequence));
+    weight = raw(plan.weights.tensor, plan.weights.index(at.row, at.sequence));
+    keeps_loss = plan.entropy_mask ? plan.entropy_mask.raw<std::uint8_t>(at.row) : 1;
+    length = call.rows.lengths[at.sequence];
+  }
+
+  __device__ __forceinline__ static float raw(const ElementsView& view, std::int64_t row) {
+    return view ? view.raw<float>(row) : 0.0f;
+  }
+
+  // −1: none that can be scored.
+  __device__ __forceinline__ int target(const PolicyLossPlan& plan) const {
+    const std::int64_t given = plan.targets.dtype == DType::i32 ? target32 : target64;
+    return plan.has_target(given) ? static_cast<int>(given) : -1;
+  }
+  __device__ __forceinline__ float temperature(const PolicyLossPlan& plan) const {
+    return plan.temperature.tensor ? temperature_of_row : plan.temperature.value;
   }
 };
 
 struct PolicyAhead : LogitsAhead {
-  PolicyGiven given;
+  double u, per_entropy;  // the weights of its loss and its entropy in the batch's
+  double factor;          // grad_scale/T
+  int target;             // −1: none that can be scored
+  float old, ref, advantage, weight;
+  bool keeps_loss, is_valid;
 
   __device__ __forceinline__ PolicyAhead(const PolicyCall& call, const TileTemperature& scalar,
-                                         const PolicyGiven& given_)
-      : LogitsAhead(call, scalar, given_), given(given_) {}
+                                         const PolicyTotals& totals, const PolicyGiven& given)
+      : LogitsAhead(given.temperature(call.plan), static_cast<bool>(call.plan.temperature.tensor),
+                    scalar),
+        u(call.plan.unit(totals, static_cast<double>(given.length))),
+        factor(totals.grad_scale / static_cast<double>(temperature.t)),
+        target(given.target(call.plan)),
+        old(given.old),
+        ref(given.ref),
+        advantage(given.advantage),
+        weight(call.plan.weights.tensor ? given.weight : 1.0f),
+        keeps_loss(given.keeps_loss != 0),
+        is_valid(totals.is_valid && is_valid_temperature(temperature.t)) {
+    per_entropy = keeps_loss ? totals.per_entropy : 0;
+  }
 
-  __device__ __forceinline__ int left_out() const { return given.target; }
+  __device__ __forceinline__ int left_out() const { return target; }
 };
 
 template <DType kDTypeOf, class ExpOf, bool kEntropy>
@@ -63,26 +92,17 @@ struct PolicyRing {
   static constexpr bool kByHardware = std::is_same_v<ExpOf, Hardware>;
   static constexpr int kInputs = 1;
 
-  struct Results {
-    float logp, entropy;
-    RowStatus status;
+  struct Batch : PolicyTotals {
+    __device__ __forceinline__ explicit Batch(const Call& call) : PolicyTotals(*call.rows.totals) {}
   };
-  struct Early {
-    float value = 0;  // the target's logit
-    double u, per_entropy, grad_scale;
-    bool is_valid;
-
-    __device__ __forceinline__ Early(const Call& call, std::int64_t row, const Ahead& ahead) {
-      const PolicyGiven& given = ahead.given;
-      if (given.target >= 0)
-        value = load_element(
-            row_address(call.logits, row) + std::int64_t{given.target} * size_of(kDType), kDType);
-      const PolicyTotals& totals = *call.rows.totals;
-      u = call.plan.unit(totals, static_cast<double>(given.length));
-      per_entropy = given.keeps_loss ? totals.per_entropy : 0;
-      grad_scale = totals.grad_scale;
-      is_valid = totals.is_valid && is_valid_temperature(given.temperature);
-    }
+  struct Joined {
+    ScoredRow scored;
+    RowMeasure measure;
+    double g, c;  // with all factors
+  };
+  struct Late {
+    float at_target;
+    int unused;  // 8 bytes travel at a time
   };
 
   LOGSUM_HOST_DEVICE static const RowsView& input(const Call& call, int) { return call.logits; }
@@ -100,39 +120,50 @@ struct PolicyRing {
                                                           int record, int why, const Ahead& ahead) {
     if (record < tile_count(call.logits.columns))
       return cuda::look_again<Kind>(call.logits, row, record, why, ahead);
-    const TileRecord without = record_without_target<kDType, ExpOf>(
-        call.logits, row, ::max(ahead.given.target, 0), ahead.of_tiles);
+    const int target = ::max(ahead.target, 0);
+    TileRecord without =
+        record_without_target<kDType, ExpOf>(call.logits, row, target, ahead.of_tiles);
+    without.moment = load_element(
+        row_address(call.logits, row) + std::int64_t{target} * size_of(kDType), kDType);
     return without;
   }
 
-  __device__ __forceinline__ static Row join(const Call& call, std::int64_t, const Ahead& ahead,
-                                             const Early& early, const TileRecord* records,
-                                             Results& results) {
-    const int target = ahead.given.target;
-    ScoredRow scored;
+  __device__ __forceinline__ static Row join(const Call& call, const Batch&, const Ahead& ahead,
+                                             const TileRecord* records, Joined& joined) {
+    const std::int64_t columns = call.logits.columns;
+    ScoredRow& scored = joined.scored;
     scored.status = RowStatus::bad_parameter;
-    if (early.is_valid)
+    if (ahead.is_valid) {
+      const float target_logit = load_record(records + tile_count(columns)).moment;
       scored =
-          score_target<Kind>(records, call.logits.columns, ahead.temperature, target, early.value,
-                             target < 0 ? nullptr : records + tile_count(call.logits.columns));
-    if (scored.status == RowStatus::ok && target < 0) {
+          score_target<Kind>(records, columns, ahead.temperature, target_logit, joined.measure);
+    }
+    if (scored.status == RowStatus::ok && ahead.target < 0) {
       scored.status = RowStatus::bad_target;
       scored.logp = kNan;
     }
-    results = {scored.logp, scored.entropy, scored.status};
-    double g = 0;
+    joined.g = 0;
     if (scored.status == RowStatus::ok)
-      g = product(early.u, derivative(call.plan, ahead.given, scored));
-    return known_gradient<kDType, ExpOf>(scored, ahead.temperature, early.grad_scale, g,
-                                         kEntropy ? early.per_entropy : 0, target);
+      joined.g = product(ahead.u, derivative(call.plan, ahead, scored)) * ahead.factor;
+    joined.c = kEntropy ? ahead.per_entropy * ahead.factor : 0;
+    return known_gradient<kDType, ExpOf>(scored, ahead.temperature, joined.g, joined.c,
+                                         ahead.target);
+  }
+  __device__ __forceinline__ static Late finish(const Call& call, const Ahead& ahead,
+                                                const TileRecord* records, Joined& joined) {
+    if (joined.scored.status != RowStatus::ok) return {};
+    const std::int64_t columns = call.logits.columns;
+    joined.scored.rest =
+        rest_of_row(records, columns, ahead.target, records + tile_count(columns), joined.measure);
+    return {gradient_at_target(joined.scored, joined.g, joined.c), 0};
   }
 
   __device__ __forceinline__ static void write_results(const Call& call, std::int64_t row,
-                                                       const Results& results) {
+                                                       const Joined& joined) {
     if (warp_lane() != 0) return;
-    call.rows.status[row] = results.status;
-    call.rows.logps[row] = results.logp;
-    call.rows.entropies[row] = results.entropy;
+    call.rows.status[row] = joined.scored.status;
+    call.rows.logps[row] = joined.scored.logp;
+    call.rows.entropies[row] = joined.scored.entropy;
   }
 
   __device__ __forceinline__ static void emit(const Row& known, const Note&,
@@ -142,7 +173,14 @@ struct PolicyRing {
     write_gradient<kEntropy>(
         known, [&](const auto& f) { chunk.write(f); },
         [&](const auto& f) { chunk.write_slowly(f); });
-    chunk.patch(known.target, known.at_target);
+  }
+  __device__ __forceinline__ static bool awaits(const Row& known,
+                                                const RingChunk<PolicyRing>& chunk) {
+    return known.fate == RowGradient::Fate::computed && chunk.has(known.target);
+  }
+  __device__ __forceinline__ static void emit_late(const Row& known, const Late& late,
+                                                   const RingChunk<PolicyRing>& chunk) {
+    chunk.patch(known.target, late.at_target);
   }
 
   // Rows that don't count, those of all CTAs in turns, 4 KB at a time.
@@ -186,8 +224,7 @@ struct PolicyRing {
   // dl/dlogp of a token whose ratio is its own. Its exponentials are made by two threads side by
   // side.
   __device__ __forceinline__ static double derivative(const PolicyLossPlan& plan,
-                                                      const PolicyGiven& given,
-                                                      const ScoredRow& scored) {
+                                                      const Ahead& given, const ScoredRow& scored) {
     const PolicyOptions& options = plan.options;
     PolicyToken token;
     token.logp = static_cast<double>(scored.logp);

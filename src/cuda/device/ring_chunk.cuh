@@ -40,12 +40,13 @@ struct RingChunk {
   __device__ __forceinline__ void write_slowly(const F& f) const {
     write_columns(f, std::make_integer_sequence<int, Op::kInputs>());
   }
-  // One of the row's columns, if the chunk has it, after the chunk was written.
+  __device__ __forceinline__ bool has(int column) const {
+    return static_cast<unsigned>(column - first) < static_cast<unsigned>(columns);
+  }
+  // A column that it has, after all of it was written.
   __device__ __forceinline__ void patch(int column, float value) const {
-    const int i = column - first;
-    if (i < 0 || i >= columns) return;
     __syncwarp();
-    if (warp_lane() == 0) store(i, value);
+    if (warp_lane() == 0) store(column - first, value);
   }
   __device__ __forceinline__ void fill(float value) const {
     std::uint32_t word = __float_as_uint(value);
@@ -59,8 +60,7 @@ struct RingChunk {
  private:
   __device__ __forceinline__ float load(int i, int column) const {
     const std::byte* const p = input(i) + column * kBytes;
-    if constexpr (kDType == DType::f32) return *reinterpret_cast<const float*>(p);
-    return from_two_bytes(*reinterpret_cast<const unsigned short*>(p), kDType);
+    return load_shared_element<kDType>(p);
   }
   __device__ __forceinline__ void store(int column, float value) const {
     std::byte* const p = out + column * kBytes;

@@ -22,11 +22,12 @@ struct LogitsAhead {
   Temperature temperature;
   TileTemperature of_tiles;
 
-  template <class Call, class Given>
+  template <class Call, class Batch, class Given>
   __device__ __forceinline__ LogitsAhead(const Call& call, const TileTemperature& scalar,
-                                         const Given& given)
-      : temperature(given.temperature),
-        of_tiles(call.temperature.tensor ? TileTemperature(given.temperature) : scalar) {}
+                                         const Batch&, const Given& given)
+      : LogitsAhead(given.temperature, static_cast<bool>(call.temperature.tensor), scalar) {}
+  __device__ __forceinline__ LogitsAhead(float t, bool is_of_row, const TileTemperature& scalar)
+      : temperature(t), of_tiles(is_of_row ? TileTemperature(t) : scalar) {}
 };
 
 // What bounds a chunk: the lowest logit is at least, the highest is.
@@ -84,7 +85,7 @@ class MeasureLogits {
     phase_ ^= 1;
     if (quarter < kLast) return note;
     if (measure.trouble() == Trouble::none)
-      push(measure.record());
+      push(with_left_out(tile, measure.record()));
     else
       tile.ask(static_cast<int>(measure.trouble()));
     return note;
@@ -92,6 +93,20 @@ class MeasureLogits {
 
  private:
   static constexpr int kLast = kTileChunks - 1;
+
+  // An extra record has the logit that it does without in place of a moment.
+  __device__ __forceinline__ TileRecord with_left_out(const RingTile<Op>& tile,
+                                                      TileRecord record) const {
+    if constexpr (kLeavesOut) {
+      if (tile.record >= tile.space.tiles && left_out_ >= 0) {
+        constexpr int kBytes = size_of(Kind::kDType);
+        const int column = left_out_ % kTile;
+        const std::byte* const p = tile.arrived(column / kChunk) + column % kChunk * kBytes;
+        record.moment = load_shared_element<Kind::kDType>(p);
+      }
+    }
+    return record;
+  }
   static constexpr bool kNotes = std::is_same_v<typename Op::Note, LogitsNote>;
   static constexpr bool kLeavesOut = RingMemory<Op>::kCost.extra_records > 0;
 

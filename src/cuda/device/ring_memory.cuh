@@ -6,13 +6,15 @@
 // all: one warp can't ask for less at a time and keep up with the memory. It is
 //   full     from the end of the copies into it,
 //   emptied  from the end of its emission.
-// A row's records come from all CTAs of the cluster to a table in each of them. They have
-//   arrived  once all are there; the table is
-//   freed    once all CTAs have joined theirs: records of another row may come; what emission needs
-//            to know is
-//   published in the row's RingRow. That has
+// A row's records come from all CTAs of the cluster to a table in one of them: the CTAs join the
+// rows in turns, each row once. They have
+//   arrived  once all are there; what emission needs to know comes from there to every CTA's
+//            RingRow and is
+//   published in it; what one column needs, which takes a while more, is
+//   finished later. A RingRow has
 //   begun    when the row's first slot is empty. It needs no protection: by then the ring has let
-//            go of the row that lies known_rows before.
+//            go of the row that lies known_rows before, and that is finished. Nor does a table: the
+//            rows that it had before lie at least so far back.
 #pragma once
 
 #include <type_traits>
@@ -34,6 +36,11 @@ struct RingIndex {
   int at = 0;
   unsigned phase = 0;
 
+  // Where the i-th is.
+  __device__ __forceinline__ static RingIndex of(int i, int size) {
+    return {i % size, static_cast<unsigned>(i / size) & 1};
+  }
+
   // By fewer steps than there are places.
   __device__ __forceinline__ RingIndex ahead(int steps, int size) const {
     const int next = at + steps;
@@ -51,6 +58,7 @@ struct alignas(16) RingRequest {
   unsigned phase;  // of the next
   int why;         // the operation's; kNoMore: the group will ask for nothing any more
   int record;
+  int row;  // of the cluster's
   RingIndex known;
 
   static constexpr int kNoMore = -1;
@@ -68,23 +76,38 @@ struct alignas(16) RingRoom {
 // A row of the cluster's that is in the ring, or was.
 template <class Op>
 struct alignas(16) RingRow {
-  ByteBarrier begun, arrived, freed, published;
+  ByteBarrier begun, published, finished;
   std::byte* out;            // its output,
   std::int64_t row;          // its number,
   typename Op::Ahead ahead;  // all before its first chunk is asked for
-  typename Op::Row known;
+  alignas(8) typename Op::Row known;
+  alignas(8) typename Op::Late late;
+};
+
+// Records of a row that the CTA joins.
+struct RingTable {
+  ByteBarrier arrived;
+};
+
+// What a joiner sends from.
+template <class Op>
+struct RingStage {
+  alignas(8) typename Op::Row known;
+  alignas(8) typename Op::Late late;
 };
 
 template <class Op>
 struct RingMemory {
   using Record = typename Op::Record;
   using Row = RingRow<Op>;
+  using Stage = RingStage<Op>;
   using GroupRoom = RingRoom<typename Op::Room>;
   using Note = typename Op::Note;
 
   static constexpr int kGroups = ring_groups(Op::kUse, Op::kDType);
   static constexpr int kThreads = ring_threads(Op::kUse, Op::kDType);
   static constexpr int kJoiners = ring_joiners(Op::kUse);
+  static constexpr bool kFinishes = !std::is_empty_v<typename Op::Late>;
   static constexpr int kChunkBytes = kChunk * static_cast<int>(size_of(Op::kDType));
   static constexpr int kSlotChunks = kRingSlotBytes / (Op::kInputs * kChunkBytes);
   static_assert(kSlotChunks >= 1 && kTileChunks % kSlotChunks == 0);
@@ -99,7 +122,8 @@ struct RingMemory {
 
   static constexpr RingCost kCost = ring_cost(Op::kUse, Op::kDType, Op::kByHardware);
   static_assert(kCost ==
-                RingCost{.fixed = kGroups * int(sizeof(GroupRoom)) + kLine,
+                RingCost{.fixed = kGroups * int(sizeof(GroupRoom)) + kJoiners * int(sizeof(Stage)) +
+                                  kLine,
                          .slot = kSlotBytes + int(sizeof(RingSlot)) + kNotes * int(sizeof(Note)),
                          .known_row = int(sizeof(Row)),
                          .record = int(sizeof(Record)),
@@ -111,9 +135,11 @@ struct RingMemory {
   static_assert(kWords * kMostRingBlocks <= kWarp);  // a warp pushes a record to all at once
 
   GroupRoom* rooms;  // of each group of warps
+  Stage* stages;     // of each joiner
   RingSlot* slots;
   Row* rows;
-  unsigned long long* tables;
+  RingTable* tables;
+  unsigned long long* records;
   Note* notes;
   std::byte* chunks;
 
@@ -121,8 +147,10 @@ struct RingMemory {
     rooms = reinterpret_cast<GroupRoom*>(memory);
     slots = reinterpret_cast<RingSlot*>(rooms + kGroups);
     rows = reinterpret_cast<Row*>(slots + space.slots);
-    tables = reinterpret_cast<unsigned long long*>(rows + space.known_rows);
-    notes = reinterpret_cast<Note*>(tables + space.known_rows * space.records * kWords);
+    stages = reinterpret_cast<Stage*>(rows + space.known_rows);
+    tables = reinterpret_cast<RingTable*>(stages + kJoiners);
+    records = reinterpret_cast<unsigned long long*>(tables + space.tables);
+    notes = reinterpret_cast<Note*>(records + space.tables * space.records * kWords);
     const auto used =
         static_cast<int>(reinterpret_cast<std::byte*>(notes + space.slots * kNotes) - memory);
     chunks = memory + (used + kLine - 1) / kLine * kLine;
@@ -147,20 +175,31 @@ struct RingMemory {
 #pragma unroll 1
     for (int i = static_cast<int>(threadIdx.x); i < space.known_rows; i += kThreads) {
       rows[i].begun.begin(kWarp);
-      rows[i].arrived.begin(space.blocks > 1 ? 1 : space.records * kWords);
-      rows[i].freed.begin(space.blocks);
-      rows[i].published.begin(kWarp);
+      rows[i].published.begin(space.blocks > 1 ? 1 : kWarp);
+      rows[i].finished.begin(space.blocks > 1 ? 1 : kWarp);
     }
+    if (threadIdx.x < space.tables)
+      tables[threadIdx.x].arrived.begin(space.blocks > 1 ? 1 : space.records * kWords);
     ByteBarrier::fence_barriers();
   }
 
   // By one thread: the records of the next row that has table i.
   __device__ __forceinline__ void expect_records(int i, const RingSpace& space) const {
-    if (space.blocks > 1) rows[i].arrived.arrive_expecting(space.records * sizeof(Record));
+    if (space.blocks > 1) tables[i].arrived.arrive_expecting(space.records * sizeof(Record));
+  }
+  // And what the CTA is to know of a row.
+  __device__ __forceinline__ void expect_row(Row& row, const RingSpace& space) const {
+    if (space.blocks == 1) return;
+    row.published.arrive_expecting(sizeof(row.known));
+    if (kFinishes) row.finished.arrive_expecting(sizeof(row.late));
   }
 
+  __device__ __forceinline__ unsigned long long* words_of_table(int i,
+                                                                const RingSpace& space) const {
+    return records + i * space.records * kWords;
+  }
   __device__ __forceinline__ Record* table(int i, const RingSpace& space) const {
-    return reinterpret_cast<Record*>(tables + i * space.records * kWords);
+    return reinterpret_cast<Record*>(words_of_table(i, space));
   }
   // Of a tile's `chunk`, which lies in `slot`, the first input's.
   __device__ __forceinline__ std::byte* chunk(int slot, int chunk) const {
@@ -178,8 +217,12 @@ struct RingMemory {
   __device__ __forceinline__ bool is_emptied(const RingIndex& i) const {
     return __all_sync(~0u, slots[i.at].emptied.has_ended(i.phase ^ 1));
   }
-  __device__ __forceinline__ bool has_row(const RingIndex& i) const {
-    return __all_sync(~0u, rows[i.at].published.has_ended(i.phase));
+  // `is_new`: the warp hasn't seen it yet.
+  __device__ __forceinline__ bool has_row(const RingIndex& i, bool is_new,
+                                          const RingSpace& space) const {
+    if (!__all_sync(~0u, rows[i.at].published.has_ended(i.phase))) return false;
+    if (is_new && space.blocks > 1) rows[i.at].published.wait_for_cluster(i.phase);
+    return true;
   }
 };
 
@@ -199,6 +242,18 @@ struct RingPlace {
     log2_blocks_ = 31 - __clz(space.blocks);
     rows = first_row < all_rows ? static_cast<int>((all_rows - first_row + clusters - 1) / clusters)
                                 : 0;
+  }
+  // Which CTA of the cluster joins its i-th, and which of that CTA's tables has its records: each
+  // of its kJoiners has some of its own, as it is one after the other that it waits for.
+  __device__ __forceinline__ int joining_block(int i) const {
+    return i & ((1 << log2_blocks_) - 1);
+  }
+  template <int kJoiners>
+  __device__ __forceinline__ RingIndex table(int i, const RingSpace& space) const {
+    const int turn = i >> log2_blocks_, of_joiner = space.tables / kJoiners;
+    RingIndex index = RingIndex::of(turn / kJoiners, of_joiner);
+    index.at += turn % kJoiners * of_joiner;
+    return index;
   }
   // The number of the cluster's i-th, as an operation counts them.
   __device__ __forceinline__ std::int64_t row(int i) const {
@@ -260,10 +315,10 @@ struct RingsInOrder {
   struct Where {
     std::int64_t row;
   };
-  struct Early {
-    template <class Call, class Ahead>
-    __device__ __forceinline__ Early(const Call&, std::int64_t, const Ahead&) {}
+  struct Batch {
+    __device__ __forceinline__ explicit Batch(const auto&) {}
   };
+  struct Late {};
 
   struct Filler {
     __device__ __forceinline__ Filler(const auto&, const RingSpace&) {}

@@ -42,6 +42,7 @@ __device__ __forceinline__ void produce(const typename Op::Call& call,
   const L2Policy policy = L2Policy::evict_last();
   const bool is_one = warp_lane() == 0;
   if (place.rows == 0) return;
+  const typename Op::Batch batch(call);
   RingIndex slot, known;
   // Where a row is is asked for two rows early, what else must be known of it one row.
   typename Op::Where after, where = Op::where(call, place.row(0));
@@ -62,12 +63,14 @@ __device__ __forceinline__ void produce(const typename Op::Call& call,
       from[k] = view.data + view.index.offset(number) + std::int64_t{begin} * (kTile * kBytes);
     }
     memory.slots[slot.at].emptied.wait(slot.phase ^ 1);
+    if constexpr (Memory::kFinishes) memory.rows[known.at].finished.wait(known.phase ^ 1);
     if (is_one) {
       auto& row = memory.rows[known.at];
+      memory.expect_row(row, space);
       const RowsView& view = Op::output(call);
       row.out = view.data + view.index.offset(number);
       row.row = number;
-      row.ahead = typename Op::Ahead(call, scalar, given);
+      row.ahead = typename Op::Ahead(call, scalar, batch, given);
     }
     __syncwarp();
     memory.rows[known.at].begun.arrive();

@@ -15,11 +15,10 @@ struct RowAtTemperature {
   Temperature temperature;
   float weight = 0;  // of the maximum
 
-  __device__ __forceinline__ RowAtTemperature(const RowsView& logits, std::int64_t row,
-                                              const TileRecord* records,
+  __device__ __forceinline__ RowAtTemperature(const RowsView& logits, const TileRecord* records,
                                               const Temperature& temperature_)
-      : measure(join_records<Kind::kMoment>(WarpRow<Kind::kDType, Kind::kStrided>(logits, row),
-                                            records, status)),
+      : measure(join_records<Kind::kMoment>(records, static_cast<int>(tile_count(logits.columns)),
+                                            logits.columns, status)),
         temperature(temperature_) {
     if (!is_valid_temperature(temperature.t)) status = RowStatus::bad_parameter;
     if (status != RowStatus::ok) return;

@@ -17,31 +17,33 @@ struct HardwareGradient {
   static constexpr double kMostReference = 0x1p20;
   static constexpr double kMostFactor = 0x1p20, kLeastFactor = 0x1p-90;
 
-  RowGradient::Fate fate;
-  int target;
-  float at_target;
-  bool is_careful;
-  float c, k;
+  RowGradient::Fate fate = RowGradient::Fate::nan;
+  int target = 0;
+  bool is_careful = false;
+  float c = 0, k = 0;
   // dz = 2^y·(slope·y + offset), y = z·c + k.
-  float slope, offset;
+  float slope = 0, offset = 0;
   // In f64: dz = 2^x·(slope64·x + offset64), x = (z − max)·c64.
-  double max, c64, slope64, offset64;
+  double max = 0, c64 = 0, slope64 = 0, offset64 = 0;
 
-  __device__ __forceinline__ HardwareGradient() : fate(RowGradient::Fate::nan), at_target(kNan) {}
+  HardwareGradient() = default;
   // g and c with all factors.
   __device__ __forceinline__ HardwareGradient(const RowGradient& row, const ScoredRow& scored,
                                               const Temperature& temperature, double g,
                                               double c_of_entropy)
-      : fate(row.fate), target(row.target), at_target(row.at_target), c(temperature.c) {
+      : fate(row.fate), target(row.target), c(temperature.c) {
     max = static_cast<double>(scored.max);
     c64 = temperature.c64;
-    const double above = static_cast<double>(scored.entropy) - scored.norm.log_ratio64;
-    slope64 = scored.at_max * kLn2 * c_of_entropy;
-    offset64 = scored.at_max * (row.has_entropy ? c_of_entropy * above - g : -g);
+    offset64 = -g;
+    if (row.has_entropy) {
+      offset64 += c_of_entropy * (static_cast<double>(scored.entropy) - scored.norm.log_ratio64);
+      slope64 = scored.at_max * kLn2 * c_of_entropy;
+    }
+    offset64 *= scored.at_max;
     const double reference = max * static_cast<double>(c);
     k = static_cast<float>(static_cast<double>(kLift) - reference);
     const double shift = static_cast<double>(kLift) - reference - static_cast<double>(k);
-    // 2^shift is that to 1e-9 where the row isn't careful.
+    // 2^shift, to 1e-9 where the row isn't careful.
     const double s = shift * kLn2;
     const double correction = (1 + s + 0.5 * s * s) * 0x1p-32;
     slope = static_cast<float>(slope64 * correction);
@@ -74,19 +76,16 @@ inline constexpr bool kByHardware = kDType != DType::f32&& std::is_same_v<Exp, H
 template <DType kDType, class Exp>
 using KnownGradient = std::conditional_t<kByHardware<kDType, Exp>, HardwareGradient, RowGradient>;
 
-// g and c without 1/T and grad_scale; kDType: of the gradient.
+// g and c with all factors; kDType: of the gradient.
 template <DType kDType, class Exp>
 __device__ __forceinline__ KnownGradient<kDType, Exp> known_gradient(const ScoredRow& scored,
                                                                      const Temperature& temperature,
-                                                                     double scale, double g,
-                                                                     double c,
+                                                                     double g, double c,
                                                                      std::int64_t target) {
-  const double factor = scale / static_cast<double>(temperature.t);
   if constexpr (kByHardware<kDType, Exp>)
-    return {gradient_of_row(scored, g * factor, c * factor, target), scored, temperature,
-            g * factor, c * factor};
+    return {gradient_of_row(scored, g, c, target), scored, temperature, g, c};
   else
-    return whole_gradient_of_row(scored, temperature, g * factor, c * factor, target);
+    return whole_gradient_of_row(scored, temperature, g, c, target);
 }
 
 // write(f): of each column that exists, f(z) in place of z, where `f` is quick; write_slowly(f):

@@ -63,25 +63,28 @@ __device__ __forceinline__ TileRecord record_without_target(const RowsView& logi
   return record_without<kDType, Exp>(tile, static_cast<int>(target % kTile), temperature);
 }
 
-// From the records of a row's tiles. `without`: that of the target's tile without it; null where no
-// gradient is wanted, or there is no target: then `value`, the target's logit, isn't looked at.
+// From the records of a row's tiles. `value`: the target's logit, if it has a target. Without
+// `rest`, for which the row's measure is.
 template <class Kind>
 __device__ __forceinline__ ScoredRow score_target(const TileRecord* records, std::int64_t columns,
-                                                  const Temperature& temperature,
-                                                  std::int64_t target, float value,
-                                                  const TileRecord* without) {
+                                                  const Temperature& temperature, float value,
+                                                  RowMeasure& measure) {
   const auto tiles = static_cast<int>(tile_count(columns));
   ScoredRow scored;
-  const RowMeasure measure = join_records<Kind::kMoment>(records, tiles, columns, scored.status);
+  measure = join_records<Kind::kMoment>(records, tiles, columns, scored.status);
   if (scored.status != RowStatus::ok) return scored;
-  RowMeasure others = measure;
-  if (without != nullptr)
-    others = join_by_warp<false>(
-        StoredRecordsBut{records, static_cast<int>(target / kTile), without}, tiles, columns);
-  scored = scored_row(measure, others, temperature, Kind::Exp::weight_of_max(measure, temperature),
-                      value);
+  scored = scored_row(measure, temperature, Kind::Exp::weight_of_max(measure, temperature), value);
   if constexpr (Kind::kMoment) scored.entropy = row_entropy(measure, scored.norm, temperature);
   return scored;
+}
+
+// ScoredRow::rest. `without`: the record of the target's tile without it.
+__device__ __forceinline__ double rest_of_row(const TileRecord* records, std::int64_t columns,
+                                              std::int64_t target, const TileRecord* without,
+                                              const RowMeasure& measure) {
+  const StoredRecordsBut others{records, static_cast<int>(target / kTile), without};
+  return rest_of_mass(join_by_warp<false>(others, static_cast<int>(tile_count(columns)), columns),
+                      measure);
 }
 
 }  // namespace logsum::cuda

@@ -18,11 +18,13 @@
 //   rows(call, space)       how many rows are visited
 //   where(call, i)          Where the i-th of them is: `row`, and more; two rows early
 //   Given    (call, Where): what must be fetched of a row, one row early
-//   Ahead    (call, scalar, Given): what of a row is known before it is measured
+//   Batch    (call): what all rows have in common and must be fetched
+//   Ahead    (call, scalar, Batch, Given): what of a row is known before it is measured
 //   Record   what is known of a measured tile: 8-byte words
 //   Room     16-byte words of shared memory for a group of warps that measures
 //   Note     what a warp keeps of its chunk of a tile until it emits it; may be empty
-//   Row      what is known of a row once it is measured
+//   Row      what is known of a row once it is measured: 8-byte words
+//   Joined   what else is, to who joins it
 //   Measure  of a warp:
 //     begin_row(Ahead)
 //     run(tile, push)   Note; one warp of the group calls push(record), or tile.ask(why)
@@ -30,11 +32,15 @@
 //     kAwaitsAll        looks at all of a tile's chunks: waits for the first, not the warp's own
 //     kLooksAgain       may ask
 //   look_again(call, row, record, why, Ahead)              Record, by the helper
-//   Early    (call, row, Ahead): what is fetched of a row while it is measured
-//   join(call, row, Ahead, Early, records, results)        Row, by one warp of each CTA;
-//                                                          `results`: of those that write them
-//   write_results(call, row, results)                      by one warp of the cluster
+//   join(call, Batch, Ahead, records, joined)              Row, by one warp of the cluster;
+//                                                          `joined`: what it keeps to itself
+//   write_results(call, row, joined)                       by the same
 //   emit(Row, Note, chunk)                                 by one warp
+// and where a column of a row takes longer to be known than the others
+//   Late     of 8-byte words
+//   finish(call, Ahead, records, joined)                   Late, by the warp that joins
+//   awaits(Row, chunk)                                     whether it is one of the chunk's
+//   emit_late(Row, Late, chunk)                            after emit
 // and where it has extra records (RingCost)
 //   Measure::runs(tile)                                    how often a tile is measured: for its
 //                                                          record, then for extra ones
@@ -87,6 +93,7 @@ struct RingTile {
       request.phase = phase ^ 1;
       request.why = why;
       request.record = record;
+      request.row = at.row;
       request.known = at.known;
     }
     __syncwarp();
@@ -94,63 +101,82 @@ struct RingTile {
   }
 };
 
+// What a joiner knows, to a place of the same address in each CTA of the cluster. `stage`: its own.
+template <class T>
+__device__ __forceinline__ void send(const T& value, T& stage, T& to, ByteBarrier& barrier,
+                                     int blocks) {
+  constexpr int kWords = sizeof(T) / 8;
+  static_assert(sizeof(T) % 8 == 0);
+  if (blocks == 1) {
+    if (warp_lane() == 0) to = value;
+    __syncwarp();
+    barrier.arrive();
+    return;
+  }
+  if (warp_lane() == 0) stage = value;
+  __syncwarp();
+  for (int i = warp_lane(); i < kWords * blocks; i += kWarp)
+    barrier.push(reinterpret_cast<unsigned long long*>(&to) + i % kWords,
+                 reinterpret_cast<const unsigned long long*>(&stage)[i % kWords], i / kWords);
+  __syncwarp();
+}
+
+// Joins the rows whose turn it is at this CTA, those of its joiners in turns.
 template <class Op>
 __device__ __forceinline__ void join_rows(const typename Op::Call& call, const RingSpace& space,
                                           const RingPlace& place, const RingMemory<Op>& memory,
                                           int joiner) {
-  constexpr int kJoiners = RingMemory<Op>::kJoiners;
-  const int lane = warp_lane();
-  RingIndex known = RingIndex().ahead(joiner, space.known_rows);
+  using Memory = RingMemory<Op>;
+  const typename Op::Batch batch(call);
+  auto& stage = memory.stages[joiner];
 #pragma unroll 1
-  for (int i = joiner; i < place.rows; i += kJoiners) {
+  for (int i = place.block + joiner * space.blocks; i < place.rows;
+       i += Memory::kJoiners * space.blocks) {
+    const RingIndex table = place.template table<Memory::kJoiners>(i, space);
+    const RingIndex known = RingIndex::of(i, space.known_rows);
+    memory.tables[table.at].arrived.wait_for_cluster(table.phase);
     auto& shared = memory.rows[known.at];
-    shared.begun.wait(known.phase);
+    shared.begun.wait(known.phase);  // it has, long ago
+    const auto* const records = memory.table(table.at, space);
     const std::int64_t number = shared.row;
-    const typename Op::Early early(call, number, shared.ahead);
-    shared.arrived.wait_for_cluster(known.phase);
-    typename Op::Results results;
-    const typename Op::Row row =
-        Op::join(call, number, shared.ahead, early, memory.table(known.at, space), results);
-    if (lane == 0) shared.known = row;
-    __syncwarp();
-    shared.published.arrive();
-    if (lane == 0) memory.expect_records(known.at, space);
-    __syncwarp();
-    if (lane < space.blocks) {
-      if (space.blocks > 1)
-        shared.freed.arrive_in(lane);
-      else
-        shared.freed.arrive();
+    typename Op::Joined joined;
+    const typename Op::Row row = Op::join(call, batch, shared.ahead, records, joined);
+    if constexpr (!Memory::kFinishes)
+      if (warp_lane() == 0) memory.expect_records(table.at, space);
+    send(row, stage.known, shared.known, shared.published, space.blocks);
+    if constexpr (Memory::kFinishes) {
+      const typename Op::Late late = Op::finish(call, shared.ahead, records, joined);
+      if (warp_lane() == 0) memory.expect_records(table.at, space);
+      send(late, stage.late, shared.late, shared.finished, space.blocks);
     }
-    if (place.block == 0) Op::write_results(call, number, results);
-    known = known.ahead(kJoiners, space.known_rows);
+    Op::write_results(call, number, joined);
   }
 }
 
-// A tile's record, by one warp, to all CTAs of the cluster.
+// A tile's record, by one warp, to the CTA that joins the cluster's i-th row.
 template <class Op>
 __device__ __forceinline__ void push_record(const typename Op::Record& record,
-                                            const RingSpace& space, const RingIndex& known,
-                                            int tile, const RingMemory<Op>& memory) {
+                                            const RingSpace& space, const RingPlace& place, int i,
+                                            int index, const RingMemory<Op>& memory) {
   constexpr int kWords = RingMemory<Op>::kWords;
   struct Words {
     unsigned long long word[kWords];
   };
   const auto words = std::bit_cast<Words>(record);
-  const int index = warp_lane() % kWords, block = warp_lane() / kWords;
+  const int lane = warp_lane();
   unsigned long long word = words.word[0];
 #pragma unroll
-  for (int i = 1; i < kWords; ++i)
-    if (index == i) word = words.word[i];
-  unsigned long long* const to = memory.tables + (known.at * space.records + tile) * kWords + index;
-  auto& shared = memory.rows[known.at];
-  shared.freed.wait_for_cluster(known.phase ^ 1);
-  if (block < space.blocks) {
+  for (int k = 1; k < kWords; ++k)
+    if (lane == k) word = words.word[k];
+  const int table = place.template table<RingMemory<Op>::kJoiners>(i, space).at;
+  if (lane < kWords) {
+    unsigned long long* const to = memory.words_of_table(table, space) + index * kWords + lane;
+    ByteBarrier& arrived = memory.tables[table].arrived;
     if (space.blocks > 1) {
-      shared.arrived.push(to, word, block);
+      arrived.push(to, word, place.joining_block(i));
     } else {
       *to = word;
-      shared.arrived.arrive();
+      arrived.arrive();
     }
   }
   __syncwarp();
@@ -177,7 +203,7 @@ __device__ __forceinline__ void help(const typename Op::Call& call, const RingSp
       continue;
     }
     const RingIndex known = request.known;
-    const int record = request.record, why = request.why;
+    const int record = request.record, why = request.why, i = request.row;
     const std::int64_t row = memory.rows[known.at].row;
     request.answered.arrive();
     phases ^= 1u << group;
@@ -185,7 +211,7 @@ __device__ __forceinline__ void help(const typename Op::Call& call, const RingSp
       --asking;
     else
       push_record<Op>(Op::look_again(call, row, record, why, memory.rows[known.at].ahead), space,
-                      known, record, memory);
+                      place, i, record, memory);
   }
 }
 
@@ -228,7 +254,7 @@ __device__ __forceinline__ void consume(const RingSpace& space, const RingPlace&
         const int index = run == 0 ? measured.tile : space.tiles + run - 1;
         note = measure.run(RingTile<Op>{memory, space, measured, group, quarter, index},
                            [&](const typename Op::Record& record) {
-                             push_record<Op>(record, space, measured.known, index, memory);
+                             push_record<Op>(record, space, place, measured.row, index, memory);
                            });
       }
       if (Memory::kNotes > 0) {
@@ -239,15 +265,22 @@ __device__ __forceinline__ void consume(const RingSpace& space, const RingPlace&
       ++ahead;
       is_idle = false;
     }
-    if (ahead > 0 && memory.has_row(emitted.known)) {
+    if (ahead > 0 && memory.has_row(emitted.known, emitted.is_new_row, space)) {
       const auto& row = memory.rows[emitted.known.at];
       const int first = emitted.tile * kTile + quarter * kChunk;
       const int columns = min(space.columns - first, kChunk);
       std::byte* const out = row.out + std::int64_t{first} * kBytes;
       __builtin_assume(__isGlobal(out));
-      if (columns > 0)
-        Op::emit(row.known, memory.note(emitted.slot.at, quarter),
-                 RingChunk<Op>{memory.chunk(emitted.slot.at, quarter), out, first, columns});
+      if (columns > 0) {
+        const RingChunk<Op> chunk{memory.chunk(emitted.slot.at, quarter), out, first, columns};
+        Op::emit(row.known, memory.note(emitted.slot.at, quarter), chunk);
+        if constexpr (Memory::kFinishes) {
+          if (Op::awaits(row.known, chunk)) {
+            memory.rows[emitted.known.at].finished.wait_for_cluster(emitted.known.phase);
+            Op::emit_late(row.known, row.late, chunk);
+          }
+        }
+      }
       memory.slots[emitted.slot.at].emptied.arrive();
       emitted.skip(memory, place, space, Memory::kGroups);
       --ahead;
@@ -275,7 +308,7 @@ __device__ __forceinline__ void visit_rings(const typename Op::Call& call,
   const RingMemory<Op> memory(dynamic, space);
   memory.begin(space);
   __syncthreads();
-  if (threadIdx.x < space.known_rows) memory.expect_records(static_cast<int>(threadIdx.x), space);
+  if (threadIdx.x < space.tables) memory.expect_records(static_cast<int>(threadIdx.x), space);
   cluster_arrive();
   cluster_wait();
   const int warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x / kWarp), 0);
