@@ -174,8 +174,8 @@ Status policy_loss(const PolicyLossPlan& plan, const Context& context) {
       PolicyRows::aligned(rows * static_cast<std::size_t>(tiles) * sizeof(TileRecord));
   PolicyRows kept;
   const auto sequences = static_cast<std::size_t>(plan.sequences);
-  Scratch<std::byte> workspace(context, records + kept.lay(nullptr, rows, sequences));
-  kept.lay(workspace.data() + records, rows, sequences);
+  Scratch<std::byte> workspace(context, records + kept.lay(nullptr, rows, sequences, false));
+  kept.lay(workspace.data() + records, rows, sequences, false);
   const PolicyVisit visit(plan, *kernels_for(context.simd), kept,
                           reinterpret_cast<TileRecord*>(workspace.data()));
   visit.list_rows();

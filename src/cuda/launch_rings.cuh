@@ -22,11 +22,11 @@ __global__ __launch_bounds__(RingMemory<Op>::kThreads,
 }
 
 // Launches if rings suit the call and the context wants them: `launched`. An error where they are
-// forced and don't.
-template <class Op>
+// forced and don't. `before`: what is launched before them.
+template <class Op, class Before>
 Status launch_rings(const typename Op::Call& call, float temperature,
                     std::initializer_list<const RowsView*> views, const Context& context,
-                    bool& launched) {
+                    bool& launched, const Before& before) {
   launched = false;
   if (context.schedule != Schedule::automatic && context.schedule != Schedule::rings) return {};
   DeviceLimits limits;
@@ -47,6 +47,7 @@ Status launch_rings(const typename Op::Call& call, float temperature,
   const int bytes = kCost.bytes(space);
   static KernelOfDevices of_devices;
   LOGSUM_RETURN_IF_ERROR(of_devices.prepare(kernel, limits, false));
+  LOGSUM_RETURN_IF_ERROR(before());
   cudaLaunchAttribute attribute = {};
   attribute.id = cudaLaunchAttributeClusterDimension;
   attribute.val.clusterDim = {static_cast<unsigned>(space.blocks), 1, 1};
@@ -61,6 +62,13 @@ Status launch_rings(const typename Op::Call& call, float temperature,
       cudaLaunchKernelEx(&config, kernel, call, TileTemperature(temperature), space));
   launched = true;
   return {};
+}
+
+template <class Op>
+Status launch_rings(const typename Op::Call& call, float temperature,
+                    std::initializer_list<const RowsView*> views, const Context& context,
+                    bool& launched) {
+  return launch_rings<Op>(call, temperature, views, context, launched, [] { return Status(); });
 }
 
 }  // namespace logsum::cuda

@@ -124,10 +124,10 @@ Status policy_loss(const PolicyLossPlan& plan, const Context& context) {
   const auto rows = static_cast<std::size_t>(plan.logits.rows);
   const auto sequences = static_cast<std::size_t>(plan.sequences);
   PolicyRows kept;
-  const DeviceScratch scratch(visit + kept.lay(nullptr, rows, sequences),
+  const DeviceScratch scratch(visit + kept.lay(nullptr, rows, sequences, true),
                               DeviceScratch::Counters::used, context);
   LOGSUM_RETURN_IF_ERROR(scratch.status());
-  kept.lay(scratch.at<std::byte>(visit), rows, sequences);
+  kept.lay(scratch.at<std::byte>(visit), rows, sequences, true);
   const PolicyCall call(plan, kept);
   const Context inside = scratch.in(context);
   LOGSUM_RETURN_IF_ERROR(list_rows(call, inside));

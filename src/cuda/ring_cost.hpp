@@ -46,13 +46,13 @@ struct RingRowCost {
 };
 constexpr RingRowCost ring_row_cost(RingUse use, DType dtype, bool by_hardware) {
   if (is_loss(use)) {
-    if (by_hardware && dtype != DType::f32) return {192, 72};
-    return {256, 136};
+    if (by_hardware && dtype != DType::f32) return {208, 72};
+    return {272, 136};
   }
-  if (use == RingUse::gradients) return {80, 24};
-  if (use == RingUse::log_softmax) return {112, 40};
-  if (ring_has_notes(use, dtype, by_hardware)) return {192, 120};
-  return {96, 24};
+  if (use == RingUse::gradients) return {96, 24};
+  if (use == RingUse::log_softmax) return {128, 40};
+  if (ring_has_notes(use, dtype, by_hardware)) return {208, 120};
+  return {112, 24};
 }
 
 constexpr RingCost ring_cost(RingUse use, DType dtype, bool by_hardware) {

@@ -91,7 +91,7 @@ struct RingSoftmax : RingsInOrder {
     return cuda::look_again<Kind>(call.logits, row, tile, why, ahead);
   }
 
-  __device__ __forceinline__ static Row join(const Call& call, const Batch&, const Ahead& ahead,
+  __device__ __forceinline__ static Row join(const Call& call, const Ahead& ahead,
                                              const TileRecord* records, Joined& status) {
     const RowAtTemperature<Kind> joined(call.logits, records, ahead.temperature);
     status = joined.status;

@@ -89,18 +89,17 @@ struct RingBackward : RingsInOrder {
     Call::Row fate;
     float temperature;
 
-    __device__ __forceinline__ Given(const Call& call, const Where& where)
-        : fate(call.row(where.row)), temperature(call.temperature(where.row)) {}
+    __device__ __forceinline__ Given(const Call& call, std::int64_t row)
+        : fate(call.row(row)), temperature(call.temperature(row)) {}
   };
   struct Note {};
   struct Joined {};
   struct Ahead : Given {
-    __device__ __forceinline__ Ahead(const Call&, const TileTemperature&, const Batch&,
-                                     const Given& given)
+    __device__ __forceinline__ Ahead(const Call&, const TileTemperature&, const Given& given)
         : Given(given) {}
   };
 
-  __device__ __forceinline__ static Row join(const Call& call, const Batch&, const Ahead& ahead,
+  __device__ __forceinline__ static Row join(const Call& call, const Ahead& ahead,
                                              const double* sums, Joined&) {
     const double sum = sum_in_order(sums, tile_count(call.output.columns));
     return {RowSum(sum, ahead.temperature), Call::with_sum(ahead.fate, sum)};

@@ -332,7 +332,7 @@ std::size_t policy_loss_workspace_size(const PolicyLossArgs& args) noexcept {
     sequences = static_cast<std::size_t>(args.cu_seqlens.shape[0]);
   if (rows > kMostWorkspace / 1024 || sequences > kMostWorkspace / 1024) return kMostWorkspace;
   PolicyRows kept;
-  return PolicyRows::aligned(visit) + kept.lay(nullptr, rows, sequences);
+  return PolicyRows::aligned(visit) + kept.lay(nullptr, rows, sequences, is_cuda);
 }
 
 }  // namespace logsum

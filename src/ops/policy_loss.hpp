@@ -303,14 +303,16 @@ struct PolicyRows {
   PolicySums* sums;       // [sequences]
   ScoredRow* scored;      // [rows], where a second visit writes the gradient
   PolicyDerivatives* derivatives;  // likewise
+  std::byte* prepared;             // [rows]: a GPU's, of rows that count (device/ring_rows.cuh)
 
   static constexpr std::size_t kAlign = 16;
+  static constexpr std::size_t kPreparedBytes = 144;
   static constexpr std::size_t aligned(std::size_t bytes) {
     return (bytes + kAlign - 1) / kAlign * kAlign;
   }
 
   // Lays them out from `memory`; returns how many bytes they take.
-  std::size_t lay(void* memory, std::size_t rows, std::size_t sequences) {
+  std::size_t lay(void* memory, std::size_t rows, std::size_t sequences, bool on_gpu) {
     std::size_t used = 0;
     const auto take = [&]<class T>(T*& pointer, std::size_t count) {
       pointer = reinterpret_cast<T*>(static_cast<std::byte*>(memory) + used);
@@ -326,6 +328,7 @@ struct PolicyRows {
     take(sums, sequences);
     take(scored, rows);
     take(derivatives, rows);
+    take(prepared, on_gpu ? rows * kPreparedBytes : 0);
     return used;
   }
 };

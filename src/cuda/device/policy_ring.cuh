@@ -10,45 +10,7 @@
 
 namespace logsum::cuda {
 
-// A row's parameters as they lie in memory. Nothing is done with them before they are needed: their
-// producer issues its instructions in order, and would wait for each as if it were alone (5 us per
-// row, more than a row takes to pass).
-struct PolicyGiven {
-  std::int64_t target64, length;
-  int target32;
-  float temperature_of_row;
-  float old, ref, advantage, weight;
-  std::uint8_t keeps_loss;
-
-  __device__ __forceinline__ PolicyGiven(const PolicyCall& call, const ListedRow& at) {
-    const PolicyLossPlan& plan = call.plan;
-    if (plan.targets.dtype == DType::i32)
-      target32 = plan.targets.raw<int>(at.row);
-    else
-      target64 = plan.targets.raw<std::int64_t>(at.row);
-    temperature_of_row = raw(plan.temperature.tensor, at.row);
-    old = raw(plan.old_logps, at.row);
-    ref = raw(plan.ref_logps, at.row);
-    advantage = raw(plan.advantages.tensor, plan.advantages.index(at.row, at.sequence));
-    weight = raw(plan.weights.tensor, plan.weights.index(at.row, at.sequence));
-    keeps_loss = plan.entropy_mask ? plan.entropy_mask.raw<std::uint8_t>(at.row) : 1;
-    length = call.rows.lengths[at.sequence];
-  }
-
-  __device__ __forceinline__ static float raw(const ElementsView& view, std::int64_t row) {
-    return view ? view.raw<float>(row) : 0.0f;
-  }
-
-  // −1: none that can be scored.
-  __device__ __forceinline__ int target(const PolicyLossPlan& plan) const {
-    const std::int64_t given = plan.targets.dtype == DType::i32 ? target32 : target64;
-    return plan.has_target(given) ? static_cast<int>(given) : -1;
-  }
-  __device__ __forceinline__ float temperature(const PolicyLossPlan& plan) const {
-    return plan.temperature.tensor ? temperature_of_row : plan.temperature.value;
-  }
-};
-
+// All that is known of a row before it is measured.
 struct PolicyAhead : LogitsAhead {
   double u, per_entropy;  // the weights of its loss and its entropy in the batch's
   double factor;          // grad_scale/T
@@ -56,20 +18,22 @@ struct PolicyAhead : LogitsAhead {
   float old, ref, advantage, weight;
   bool keeps_loss, is_valid;
 
-  __device__ __forceinline__ PolicyAhead(const PolicyCall& call, const TileTemperature& scalar,
-                                         const PolicyTotals& totals, const PolicyGiven& given)
-      : LogitsAhead(given.temperature(call.plan), static_cast<bool>(call.plan.temperature.tensor),
-                    scalar),
-        u(call.plan.unit(totals, static_cast<double>(given.length))),
-        factor(totals.grad_scale / static_cast<double>(temperature.t)),
-        target(given.target(call.plan)),
-        old(given.old),
-        ref(given.ref),
-        advantage(given.advantage),
-        weight(call.plan.weights.tensor ? given.weight : 1.0f),
-        keeps_loss(given.keeps_loss != 0),
-        is_valid(totals.is_valid && is_valid_temperature(temperature.t)) {
+  __device__ __forceinline__ PolicyAhead(const PolicyCall& call, const PolicyTotals& totals,
+                                         const ListedRow& at)
+      : LogitsAhead(call.plan.temperature(at.row)) {
+    const PolicyLossPlan& plan = call.plan;
+    const PolicyToken token = plan.token(at, 0.0f);
+    u = plan.unit(totals, static_cast<double>(call.rows.lengths[at.sequence]));
+    factor = totals.grad_scale / static_cast<double>(temperature.t);
+    const std::int64_t given = plan.targets.integer(at.row);
+    target = plan.has_target(given) ? static_cast<int>(given) : -1;
+    old = static_cast<float>(token.old);
+    ref = static_cast<float>(token.ref);
+    advantage = static_cast<float>(token.advantage);
+    weight = static_cast<float>(token.weight);
+    keeps_loss = token.keeps_loss;
     per_entropy = keeps_loss ? totals.per_entropy : 0;
+    is_valid = totals.is_valid && is_valid_temperature(temperature.t);
   }
 
   __device__ __forceinline__ int left_out() const { return target; }
@@ -82,8 +46,6 @@ struct PolicyRing {
   using Record = TileRecord;
   using Room = TileRoom<Kind>;
   using Measure = MeasureLogits<PolicyRing>;
-  using Where = ListedRow;
-  using Given = PolicyGiven;
   using Ahead = PolicyAhead;
   struct Note {};
   using Row = KnownGradient<kDTypeOf, ExpOf>;
@@ -92,9 +54,6 @@ struct PolicyRing {
   static constexpr bool kByHardware = std::is_same_v<ExpOf, Hardware>;
   static constexpr int kInputs = 1;
 
-  struct Batch : PolicyTotals {
-    __device__ __forceinline__ explicit Batch(const Call& call) : PolicyTotals(*call.rows.totals) {}
-  };
   struct Joined {
     ScoredRow scored;
     RowMeasure measure;
@@ -112,8 +71,21 @@ struct PolicyRing {
   __device__ __forceinline__ static std::int64_t rows(const Call& call, const RingSpace&) {
     return call.rows.totals->kept;
   }
-  __device__ __forceinline__ static Where where(const Call& call, std::int64_t i) {
-    return call.rows.list[i];
+  static constexpr bool kIsPrepared = true;
+  struct alignas(16) Prepared {
+    const std::byte* input;
+    RingGiven<PolicyRing> given;
+  };
+  static_assert(sizeof(Prepared) <= PolicyRows::kPreparedBytes);
+  __device__ __forceinline__ static const Prepared* prepared(const Call& call) {
+    return reinterpret_cast<const Prepared*>(call.rows.prepared);
+  }
+  __device__ __forceinline__ static void prepare(const Call& call, std::int64_t i) {
+    const ListedRow at = call.rows.list[i];
+    reinterpret_cast<Prepared*>(call.rows.prepared)[i] = {
+        row_address(call.logits, at.row),
+        {output(call).data + output(call).index.offset(at.row), at.row,
+         PolicyAhead(call, *call.rows.totals, at)}};
   }
 
   __device__ __forceinline__ static TileRecord look_again(const Call& call, std::int64_t row,
@@ -128,7 +100,7 @@ struct PolicyRing {
     return without;
   }
 
-  __device__ __forceinline__ static Row join(const Call& call, const Batch&, const Ahead& ahead,
+  __device__ __forceinline__ static Row join(const Call& call, const Ahead& ahead,
                                              const TileRecord* records, Joined& joined) {
     const std::int64_t columns = call.logits.columns;
     ScoredRow& scored = joined.scored;

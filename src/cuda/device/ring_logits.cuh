@@ -15,19 +15,19 @@ struct LogitsGiven {
   float temperature;
 
   template <class Call>
-  __device__ __forceinline__ LogitsGiven(const Call& call, const RingsInOrder::Where& where)
-      : temperature(call.temperature(where.row)) {}
+  __device__ __forceinline__ LogitsGiven(const Call& call, std::int64_t row)
+      : temperature(call.temperature(row)) {}
 };
 struct LogitsAhead {
   Temperature temperature;
   TileTemperature of_tiles;
 
-  template <class Call, class Batch, class Given>
+  template <class Call>
   __device__ __forceinline__ LogitsAhead(const Call& call, const TileTemperature& scalar,
-                                         const Batch&, const Given& given)
-      : LogitsAhead(given.temperature, static_cast<bool>(call.temperature.tensor), scalar) {}
-  __device__ __forceinline__ LogitsAhead(float t, bool is_of_row, const TileTemperature& scalar)
-      : temperature(t), of_tiles(is_of_row ? TileTemperature(t) : scalar) {}
+                                         const LogitsGiven& given)
+      : temperature(given.temperature),
+        of_tiles(call.temperature.tensor ? TileTemperature(given.temperature) : scalar) {}
+  __device__ __forceinline__ explicit LogitsAhead(float t) : temperature(t), of_tiles(t) {}
 };
 
 // What bounds a chunk: the lowest logit is at least, the highest is.

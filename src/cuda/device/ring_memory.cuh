@@ -73,13 +73,19 @@ struct alignas(16) RingRoom {
   Room room;
 };
 
+// What is known of a row before it is measured.
+template <class Op>
+struct alignas(16) RingGiven {
+  std::byte* out;    // its output
+  std::int64_t row;  // its number
+  typename Op::Ahead ahead;
+};
+
 // A row of the cluster's that is in the ring, or was.
 template <class Op>
 struct alignas(16) RingRow {
   ByteBarrier begun, published, finished;
-  std::byte* out;            // its output,
-  std::int64_t row;          // its number,
-  typename Op::Ahead ahead;  // all before its first chunk is asked for
+  RingGiven<Op> given;  // before its first chunk is asked for
   alignas(8) typename Op::Row known;
   alignas(8) typename Op::Late late;
 };
@@ -312,12 +318,8 @@ struct RingCursor {
 
 // What an Op has that visits all rows in their order, and knows no more of them than that.
 struct RingsInOrder {
-  struct Where {
-    std::int64_t row;
-  };
-  struct Batch {
-    __device__ __forceinline__ explicit Batch(const auto&) {}
-  };
+  static constexpr bool kIsPrepared = false;
+
   struct Late {};
 
   struct Filler {
@@ -329,7 +331,6 @@ struct RingsInOrder {
   __device__ __forceinline__ static std::int64_t rows(const auto&, const RingSpace& space) {
     return space.rows;
   }
-  __device__ __forceinline__ static Where where(const auto&, std::int64_t i) { return {i}; }
 };
 
 }  // namespace logsum::cuda

@@ -4,8 +4,7 @@
 #pragma once
 
 #include "cuda/device/chunk.cuh"
-#include "cuda/device/ring_memory.cuh"
-#include "cuda/tile_temperature.hpp"
+#include "cuda/device/ring_rows.cuh"
 
 namespace logsum::cuda {
 
@@ -42,38 +41,21 @@ __device__ __forceinline__ void produce(const typename Op::Call& call,
   const L2Policy policy = L2Policy::evict_last();
   const bool is_one = warp_lane() == 0;
   if (place.rows == 0) return;
-  const typename Op::Batch batch(call);
   RingIndex slot, known;
-  // Where a row is is asked for two rows early, what else must be known of it one row.
-  typename Op::Where after, where = Op::where(call, place.row(0));
-  if (place.rows > 1) after = Op::where(call, place.row(1));
-  typename Op::Given next(call, where);
+  RowsOfRing<Op> rows(call, scalar, place);
 #pragma unroll 1
   for (int i = 0; i < place.rows; ++i) {
-    const typename Op::Given given = next;
-    const std::int64_t number = where.row;
-    where = after;
-    if (i + 1 < place.rows) next = typename Op::Given(call, where);
-    if (i + 2 < place.rows) after = Op::where(call, place.row(i + 2));
+    rows.take(i);
     const int begin = place.begin(i, space), end = place.end(i, space);
     const std::byte* from[Op::kInputs];
 #pragma unroll
-    for (int k = 0; k < Op::kInputs; ++k) {
-      const RowsView& view = Op::input(call, k);
-      from[k] = view.data + view.index.offset(number) + std::int64_t{begin} * (kTile * kBytes);
-    }
+    for (int k = 0; k < Op::kInputs; ++k)
+      from[k] = rows.input(k) + std::int64_t{begin} * (kTile * kBytes);
     memory.slots[slot.at].emptied.wait(slot.phase ^ 1);
-    if constexpr (Memory::kFinishes) memory.rows[known.at].finished.wait(known.phase ^ 1);
-    if (is_one) {
-      auto& row = memory.rows[known.at];
-      memory.expect_row(row, space);
-      const RowsView& view = Op::output(call);
-      row.out = view.data + view.index.offset(number);
-      row.row = number;
-      row.ahead = typename Op::Ahead(call, scalar, batch, given);
-    }
-    __syncwarp();
-    memory.rows[known.at].begun.arrive();
+    auto& row = memory.rows[known.at];
+    if constexpr (Memory::kFinishes) row.finished.wait(known.phase ^ 1);
+    if (is_one) memory.expect_row(row, space);
+    rows.begin(row, is_one);
     known = known.ahead(1, space.known_rows);
     int left = (space.columns - begin * kTile) * kBytes;
 #pragma unroll 1

@@ -16,10 +16,11 @@
 //   Call, kDType, kInputs, kUse, kByHardware (ring_cost.hpp)
 //   input(call, i), output(call)   RowsView, of kDType, that have_vectors (vectors.hpp)
 //   rows(call, space)       how many rows are visited
-//   where(call, i)          Where the i-th of them is: `row`, and more; two rows early
-//   Given    (call, Where): what must be fetched of a row, one row early
-//   Batch    (call): what all rows have in common and must be fetched
-//   Ahead    (call, scalar, Batch, Given): what of a row is known before it is measured
+//   Ahead    what of a row is known before it is measured
+//   kIsPrepared             whether a kernel before has prepared that; if not,
+//   Given    (call, row): what must be fetched of a row, one row early; Ahead (call, scalar, Given)
+//            and if so,
+//   prepared(call)          an array of Prepared: where the row's `input` begins, and RingGiven
 //   Record   what is known of a measured tile: 8-byte words
 //   Room     16-byte words of shared memory for a group of warps that measures
 //   Note     what a warp keeps of its chunk of a tile until it emits it; may be empty
@@ -32,7 +33,7 @@
 //     kAwaitsAll        looks at all of a tile's chunks: waits for the first, not the warp's own
 //     kLooksAgain       may ask
 //   look_again(call, row, record, why, Ahead)              Record, by the helper
-//   join(call, Batch, Ahead, records, joined)              Row, by one warp of the cluster;
+//   join(call, Ahead, records, joined)                     Row, by one warp of the cluster;
 //                                                          `joined`: what it keeps to itself
 //   write_results(call, row, joined)                       by the same
 //   emit(Row, Note, chunk)                                 by one warp
@@ -127,7 +128,6 @@ __device__ __forceinline__ void join_rows(const typename Op::Call& call, const R
                                           const RingPlace& place, const RingMemory<Op>& memory,
                                           int joiner) {
   using Memory = RingMemory<Op>;
-  const typename Op::Batch batch(call);
   auto& stage = memory.stages[joiner];
 #pragma unroll 1
   for (int i = place.block + joiner * space.blocks; i < place.rows;
@@ -138,18 +138,18 @@ __device__ __forceinline__ void join_rows(const typename Op::Call& call, const R
     auto& shared = memory.rows[known.at];
     shared.begun.wait(known.phase);  // it has, long ago
     const auto* const records = memory.table(table.at, space);
-    const std::int64_t number = shared.row;
+    const typename Op::Ahead& ahead = shared.given.ahead;
     typename Op::Joined joined;
-    const typename Op::Row row = Op::join(call, batch, shared.ahead, records, joined);
+    const typename Op::Row row = Op::join(call, ahead, records, joined);
     if constexpr (!Memory::kFinishes)
       if (warp_lane() == 0) memory.expect_records(table.at, space);
     send(row, stage.known, shared.known, shared.published, space.blocks);
     if constexpr (Memory::kFinishes) {
-      const typename Op::Late late = Op::finish(call, shared.ahead, records, joined);
+      const typename Op::Late late = Op::finish(call, ahead, records, joined);
       if (warp_lane() == 0) memory.expect_records(table.at, space);
       send(late, stage.late, shared.late, shared.finished, space.blocks);
     }
-    Op::write_results(call, number, joined);
+    Op::write_results(call, shared.given.row, joined);
   }
 }
 
@@ -204,14 +204,15 @@ __device__ __forceinline__ void help(const typename Op::Call& call, const RingSp
     }
     const RingIndex known = request.known;
     const int record = request.record, why = request.why, i = request.row;
-    const std::int64_t row = memory.rows[known.at].row;
+    const auto& given = memory.rows[known.at].given;
+    const std::int64_t row = given.row;
     request.answered.arrive();
     phases ^= 1u << group;
     if (why == RingRequest::kNoMore)
       --asking;
     else
-      push_record<Op>(Op::look_again(call, row, record, why, memory.rows[known.at].ahead), space,
-                      place, i, record, memory);
+      push_record<Op>(Op::look_again(call, row, record, why, given.ahead), space, place, i, record,
+                      memory);
   }
 }
 
@@ -245,7 +246,7 @@ __device__ __forceinline__ void consume(const RingSpace& space, const RingPlace&
       if (measured.is_new_row) {
         auto& row = memory.rows[measured.known.at];
         row.begun.wait(measured.known.phase);
-        measure.begin_row(row.ahead);
+        measure.begin_row(row.given.ahead);
       }
       typename Op::Note note;
       // One piece of code, whatever it is run for.
@@ -269,7 +270,7 @@ __device__ __forceinline__ void consume(const RingSpace& space, const RingPlace&
       const auto& row = memory.rows[emitted.known.at];
       const int first = emitted.tile * kTile + quarter * kChunk;
       const int columns = min(space.columns - first, kChunk);
-      std::byte* const out = row.out + std::int64_t{first} * kBytes;
+      std::byte* const out = row.given.out + std::int64_t{first} * kBytes;
       __builtin_assume(__isGlobal(out));
       if (columns > 0) {
         const RingChunk<Op> chunk{memory.chunk(emitted.slot.at, quarter), out, first, columns};
