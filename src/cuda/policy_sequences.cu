@@ -10,7 +10,7 @@
 namespace logsum::cuda {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 512;
 
 union SequenceRoom {
   HalvingRoom<PolicyCoupling, kThreads> coupling;

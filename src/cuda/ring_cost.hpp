@@ -71,7 +71,9 @@ constexpr RingCost ring_cost(RingUse use, DType dtype, bool by_hardware) {
           .joiners = ring_joiners(use),
           .tile_slots = tile_slots,
           .least_slots = groups * tile_slots,
-          .ahead = has_notes ? kBusyRingAhead : kRingAhead};
+          .ahead = is_loss(use) ? kLossRingAhead
+                   : has_notes  ? kBusyRingAhead
+                                : kRingAhead};
 }
 
 }  // namespace logsum::cuda

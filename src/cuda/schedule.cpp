@@ -2,7 +2,6 @@
 #include "cuda/schedule.hpp"
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "core/workspace.hpp"
 
@@ -54,6 +53,7 @@ bool fill_ring(const DeviceLimits& limits, const RingCost& cost, RingSpace& spac
        space.slots >= cost.least_slots; --space.slots) {
     space.known_rows = (space.slots + slice - 1) / slice + 1;
     // Of each joiner so many that a row's is needed again when it is finished, not before.
+    space.sure_tiles = space.slots / cost.least_slots;
     const int at_once = space.blocks * cost.joiners;
     space.tables = cost.joiners * ((space.known_rows + at_once - 1) / at_once + 1);
     if (cost.bytes(space) <= limits.shared_per_block) return true;
@@ -91,11 +91,11 @@ bool ring_schedule(const DeviceLimits& limits, std::int64_t rows, std::int64_t c
   unlaid.tiles = static_cast<int>(tiles);
   unlaid.records = unlaid.tiles + cost.extra_records;
   int ahead = 0;
-  const int wanted_ahead = cost.extra_records && getenv("LA") ? atoi(getenv("LA")) * 1024 : cost.ahead;
   // The fewest CTAs per row that leave the ring what it needs; more where rows are few.
   for (int blocks = 1; blocks <= kMostRingBlocks && blocks <= tiles; blocks *= 2) {
     // `ahead`: of half as many.
-    if (ahead >= (cost.extra_records && getenv("LA") ? wanted_ahead : blocks <= 4 ? cost.ahead : kRingAhead) && rows > limits.processors / blocks)
+    if (ahead >= (blocks <= 4 ? cost.ahead : std::max(cost.ahead, kRingAhead)) &&
+        rows > limits.processors / blocks)
       break;
     RingSpace wider = unlaid;
     wider.blocks = blocks;

@@ -57,6 +57,7 @@ struct RingSpace {
   int records;     // of a row: its tiles', and what an operation adds
   int blocks;      // CTAs that share it
   int slots;       // of a CTA's ring
+  int sure_tiles;  // that each of its groups of warps may have there whatever the others have
   int known_rows;  // rows that may be in one of a cluster's rings at once
   int tables;      // of records, of a CTA
 };
@@ -84,6 +85,10 @@ struct RingCost {
 // tenth of the processors out, which hurts where the arithmetic takes long.
 inline constexpr int kRingAhead = 96 * 1024;
 inline constexpr int kBusyRingAhead = 52 * 1024;
+// A loss takes 4 us from a row's last record to what its emission needs, for which the ring has to
+// hold more: 4096 x 151936 bf16 by clusters of eight 704 us, of four 727. (16384 x 32000 by single
+// CTAs, which have 147 KB beside a row, 684, by two 772.)
+inline constexpr int kLossRingAhead = 142 * 1024;
 
 inline constexpr int kMostRingBlocks = 8;
 

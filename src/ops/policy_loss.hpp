@@ -110,7 +110,11 @@ struct PolicyLossPlan {
   }
   // The sequence that has the row. (Of cu_seqlens that don't rise, some sequence.)
   LOGSUM_HOST_DEVICE std::int64_t sequence_of_row(std::int64_t row) const {
-    if (!cu_seqlens) return row / tokens_per_sequence;
+    if (!cu_seqlens) {
+      const auto tokens = static_cast<std::uint32_t>(tokens_per_sequence);
+      if (logits.rows <= UINT32_MAX) return static_cast<std::uint32_t>(row) / tokens;
+      return row / tokens_per_sequence;
+    }
     std::int64_t low = 0, high = sequences - 1;
     while (low < high) {
       const std::int64_t middle = low + (high - low) / 2;

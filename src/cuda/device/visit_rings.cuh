@@ -229,7 +229,6 @@ __device__ __forceinline__ void consume(const RingSpace& space, const RingPlace&
   // the last tile that was emitted had been measured; with more its barrier might be two phases
   // behind.
   int ahead = 0;
-  const int sure = space.slots / (Memory::kGroups * Memory::kTileSlots);
   typename Op::Measure measure;
 #pragma unroll 1
   while (emitted.row < place.rows) {
@@ -242,7 +241,8 @@ __device__ __forceinline__ void consume(const RingSpace& space, const RingPlace&
       may_measure =
           may_measure && memory.is_emptied(next.ahead(Memory::kTileSlots - 1, space.slots));
     }
-    if (may_measure && (ahead < sure || memory.is_emptied(next)) && memory.has_slot(next)) {
+    if (may_measure && (ahead < space.sure_tiles || memory.is_emptied(next)) &&
+        memory.has_slot(next)) {
       if (measured.is_new_row) {
         auto& row = memory.rows[measured.known.at];
         row.begun.wait(measured.known.phase);
@@ -288,7 +288,7 @@ __device__ __forceinline__ void consume(const RingSpace& space, const RingPlace&
       is_idle = false;
     }
     if (!is_idle) continue;
-    if (ahead == 0 && ahead < sure)
+    if (ahead == 0 && ahead < space.sure_tiles)
       memory.slots[next.at].full.wait_briefly(next.phase);
     else if (!may_measure)
       memory.rows[emitted.known.at].published.wait_briefly(emitted.known.phase);
