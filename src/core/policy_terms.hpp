@@ -182,7 +182,7 @@ LOGSUM_HOST_DEVICE inline void add_objective(const PolicyOptions& o, const Polic
       const double capped = (r < delta ? r : delta) * a,
                    bounded = clamped(r, 1 - low, 1 + high) * a;
       terms.loss = capped < bounded || capped != capped ? -capped : -bounded;
-      if (a < 0 && r >= dual) {
+      if (a < 0 && r >= dual && dual < std::numeric_limits<double>::infinity()) {
         is_active = false;
         if (terms.loss > -dual * a) terms.loss = -dual * a;
       }
