@@ -193,7 +193,6 @@ TEST(PolicyLossArguments, Shapes) {
 }
 
 TEST(PolicyLossArguments, SequencesThatDontRise) {
-  if (on::is_cuda()) GTEST_SKIP() << "what a GPU holds isn't looked at";
   struct Case {
     std::int64_t offsets[2];
     const char* phrase;
@@ -206,6 +205,10 @@ TEST(PolicyLossArguments, SequencesThatDontRise) {
                         Case{{0, INT64_MAX}, "cu_seqlens[1] is 9223372036854775807"}}) {
     Call call;
     std::copy_n(c.offsets, 2, call.offsets);
+    if (on::is_cuda()) {  // what a GPU holds isn't looked at: some result, within the tensors
+      EXPECT_TRUE(call.run().ok());
+      continue;
+    }
     expect_refusal(call, StatusCode::invalid_argument, {c.phrase});
   }
 }
