@@ -268,7 +268,7 @@ TEST(PolicyLossRows, ThreadsAndTargetsDontMatter) {
       if (on::is_cuda()) continue;
       for (Executor* executor : {static_cast<Executor*>(&three), static_cast<Executor*>(&shuffled),
                                  static_cast<Executor*>(&many)}) {
-        PolicyCall got(p);
+        PolicyCall got(p, {.in_place = true});
         ASSERT_TRUE(same_results(got.run({.executor = executor}), first));
       }
     }
