@@ -224,6 +224,95 @@ static void kl_of_two_tokens(void) {
   CHECK(overflow_count == 1);
 }
 
+/* Ratios 1.1 and 1.5 with A = 2: the second is clipped to 1.2. */
+static void policy_loss_of_two_tokens(void) {
+  const int64_t grad_shape[2] = {2, 4};
+  int32_t targets[2] = {1, 3}, row_status[2] = {9, 9};
+  float advantage = 2, grad[8], token_loss[2], logps[2];
+  float old[2] = {logf(0.25f) - logf(1.1f), logf(0.5f) - logf(1.5f)};
+  double loss = 9, metrics[LOGSUM_POLICY_METRICS];
+  const float wanted_loss[2] = {-2.2f, -2.4f};
+  const float wanted[8] = {0.55f, -0.825f, 0.1375f, 0.1375f, 0, 0, 0, 0};
+  logsum_policy_loss_args args = logsum_policy_loss_args_defaults();
+  args.logits = matrix_of(logits, LOGSUM_F32, 2, 4); /* one sequence */
+  args.targets = vector_of(targets, LOGSUM_I32, 2);
+  args.advantages = vector_of(&advantage, LOGSUM_F32, 1);
+  args.old_per_token_logps = vector_of(old, LOGSUM_F32, 2);
+  args.loss = logsum_tensor_contiguous(&loss, LOGSUM_F64, 0, NULL);
+  args.per_token_loss = vector_of(token_loss, LOGSUM_F32, 2);
+  args.per_token_logps = vector_of(logps, LOGSUM_F32, 2);
+  args.metrics = vector_of(metrics, LOGSUM_F64, LOGSUM_POLICY_METRICS);
+  args.row_status = vector_of(row_status, LOGSUM_I32, 2);
+  args.grad_logits = logsum_tensor_contiguous(grad, LOGSUM_F32, 2, grad_shape);
+  CHECK(logsum_policy_loss_workspace_size(&args) > 0);
+  CHECK_OK(logsum_policy_loss(&args, NULL));
+  CHECK(fabs(loss + 2.3) < 1e-5);
+  CHECK(close_to(token_loss, wanted_loss, 2) && close_to(grad, wanted, 8));
+  CHECK(fabsf(logps[0] - logf(0.25f)) < 2e-6f);
+  CHECK(row_status[0] == LOGSUM_ROW_OK && row_status[1] == LOGSUM_ROW_OK);
+  CHECK(metrics[LOGSUM_POLICY_TOKEN_COUNT] == 2 && metrics[LOGSUM_POLICY_BAD_COUNT] == 0);
+  CHECK(metrics[LOGSUM_POLICY_CLIP_HIGH] == 0.5 && metrics[LOGSUM_POLICY_CLIP_LOW] == 0);
+  CHECK(fabs(metrics[LOGSUM_POLICY_RATIO_MAX] - 1.5) < 1e-5);
+
+  args.normalizer.value = 4;
+  args.grad_scale.value = 10;
+  CHECK_OK(logsum_policy_loss(&args, NULL));
+  CHECK(fabs(loss + 4.6 / 4) < 1e-5 && fabsf(grad[0] - 2.75f) < 2e-5f);
+  args.options.delta = 1.1f;
+  CHECK(strstr(logsum_policy_loss(&args, NULL).message, "options.delta is 1.1"));
+  args.options.objective = 256;
+  CHECK(logsum_policy_loss(&args, NULL).code == LOGSUM_INVALID_ARGUMENT);
+  CHECK(logsum_policy_loss(NULL, NULL).code == LOGSUM_INVALID_ARGUMENT);
+  CHECK(logsum_policy_loss_workspace_size(NULL) == 0);
+}
+
+/* All of them go there and come back; what isn't named stays. */
+static void policy_options_are_set_by_name(void) {
+  logsum_policy_options options = {LOGSUM_OBJECTIVE_SAPO,
+                                   LOGSUM_RATIO_TOKEN,
+                                   LOGSUM_CONSTANT,
+                                   LOGSUM_KL_K2,
+                                   LOGSUM_CISPO_BOTH,
+                                   1,
+                                   0,
+                                   0.01f,
+                                   0.02f,
+                                   0.03f,
+                                   0.04f,
+                                   0.05f,
+                                   0.06f,
+                                   0.07f,
+                                   0.08f,
+                                   0.09f,
+                                   0.10f,
+                                   0.11f,
+                                   0.12f,
+                                   0.13f,
+                                   0.14f,
+                                   0.15f,
+                                   0.16f};
+  logsum_policy_options wanted = options;
+  wanted.objective = LOGSUM_OBJECTIVE_CLIP;
+  wanted.ratio_level = LOGSUM_RATIO_SEQUENCE;
+  wanted.aggregation = LOGSUM_SEQUENCE_MEAN;
+  CHECK_OK(logsum_policy_set_loss_type(&options, "gspo"));
+  CHECK(memcmp(&options, &wanted, sizeof options) == 0);
+  CHECK(logsum_policy_set_loss_type(&options, "dppo").code == LOGSUM_INVALID_ARGUMENT);
+  CHECK(logsum_policy_set_compat(&options, 256).code == LOGSUM_INVALID_ARGUMENT);
+  CHECK(memcmp(&options, &wanted, sizeof options) == 0);
+  CHECK(logsum_policy_set_loss_type(NULL, "gspo").code == LOGSUM_INVALID_ARGUMENT);
+  CHECK(logsum_policy_set_compat(NULL, 0).code == LOGSUM_INVALID_ARGUMENT);
+
+  const logsum_policy_options defaults = logsum_policy_loss_args_defaults().options;
+  options = defaults;
+  CHECK_OK(logsum_policy_set_compat(&options, LOGSUM_COMPAT_VERL));
+  CHECK(options.dual_clip == 3 && options.cispo_bounds == LOGSUM_CISPO_BOTH);
+  /* The defaults of C are those of C++, which this sets. */
+  CHECK_OK(logsum_policy_set_compat(&options, LOGSUM_COMPAT_TRL));
+  CHECK_OK(logsum_policy_set_loss_type(&options, "dapo"));
+  CHECK(memcmp(&options, &defaults, sizeof options) == 0);
+}
+
 static void structs_are_versioned(void) {
   logsum_sample_args args = logsum_sample_args_defaults();
   struct {
@@ -374,6 +463,8 @@ int main(void) {
   softmax_and_its_gradients();
   logsumexp_and_its_gradient();
   kl_of_two_tokens();
+  policy_loss_of_two_tokens();
+  policy_options_are_set_by_name();
   structs_are_versioned();
   backends_and_targets_are_listed();
   hosts_pool_is_used();

@@ -8,6 +8,7 @@
 #include "logsum/approx_kl.hpp"
 #include "logsum/logsumexp.hpp"
 #include "logsum/measure.hpp"
+#include "logsum/policy_loss.hpp"
 #include "logsum/softmax.hpp"
 #include "logsum/softmax_backward.hpp"
 #include "support/executors.hpp"
@@ -138,7 +139,11 @@ TEST(Workspace, SizesOfNonsense) {
             {.grad_output = huge, .output = huge, .grad_logits = huge, .dim = 0}),
         logsumexp_workspace_size({.logits = huge, .dim = 0}),
         logsumexp_backward_workspace_size({.logits = huge, .grad_logits = huge, .dim = 0}),
-        approx_kl_workspace_size({.per_token_logps = huge})};
+        approx_kl_workspace_size({.per_token_logps = huge}),
+        policy_loss_workspace_size({.logits = huge}),
+        policy_loss_workspace_size({.logits = on_gpu}),
+        policy_loss_workspace_size({.logits = z, .cu_seqlens = huge}),
+        policy_loss_workspace_size({.logits = z, .vocab_size = kMost})};
     for (const std::size_t size : sizes) EXPECT_LE(size, std::size_t{1} << 61);
   }
 }

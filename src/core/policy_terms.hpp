@@ -182,7 +182,7 @@ LOGSUM_HOST_DEVICE inline void add_objective(const PolicyOptions& o, const Polic
       const double capped = (r < delta ? r : delta) * a,
                    bounded = clamped(r, 1 - low, 1 + high) * a;
       terms.loss = capped < bounded || capped != capped ? -capped : -bounded;
-      if (a < 0 && r >= dual) {
+      if (a < 0 && r >= dual && dual < std::numeric_limits<double>::infinity()) {
         is_active = false;
         if (terms.loss > -dual * a) terms.loss = -dual * a;
       }
@@ -235,10 +235,11 @@ LOGSUM_HOST_DEVICE inline void add_kl(const PolicyOptions& o, const PolicyToken&
       break;
     default: {
       const auto most = static_cast<double>(o.kl_output_clamp);
-      const bool is_inside = std::fabs(d) <= static_cast<double>(o.kl_input_clamp) && k3 <= most;
+      const bool is_inside = !(std::fabs(d) > static_cast<double>(o.kl_input_clamp) || k3 > most);
       terms.kl = k3 > most ? most : k3;
-      // 1 − e^d = −(k3 + d)
-      derivative = o.kl_estimator == KlEstimator::k3_plus ? 0 - d : is_inside ? 0 - (k3 + d) : 0;
+      // 1 − e^d = −(k3 + d), but of −∞
+      const double slope = d == -std::numeric_limits<double>::infinity() ? 1 : 0 - (k3 + d);
+      derivative = o.kl_estimator == KlEstimator::k3_plus ? 0 - d : is_inside ? slope : 0;
       telescopes = o.kl_estimator == KlEstimator::k3 && is_inside;
     }
   }

@@ -59,12 +59,13 @@ struct RowGradient {
   RowExp exp;  // has_entropy: p; else dz itself
   RowNorm norm;
 
-  // dz of a column other than the target, by f64, for any logit.
+  // dz of a column other than the target, by f64, for any logit. Not clamped as near ones are: the
+  // bound itself may be beyond f32.
   LOGSUM_HOST_DEVICE float far(float z) const {
     const float e = exp.far(z);
-    return has_entropy ? with_entropy(e, z) : e;
+    return has_entropy && e != 0 ? e * std::fma(c, norm.logprob(z), k) : e;
   }
-  // The same where e is known, step by step as the SIMD code.
+  // The same where e is known and z is near, step by step as the SIMD code.
   LOGSUM_HOST_DEVICE float with_entropy(float e, float z) const {
     return e * std::fma(c, norm.logprob(std::max(z, exp.low)), k);
   }

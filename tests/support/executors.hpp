@@ -54,6 +54,21 @@ class ShuffledExecutor final : public Executor {
   std::mt19937 random_;
 };
 
+// Claims `concurrency` threads and runs its tasks backwards: whatever depends on how many tasks
+// there are or who comes first shows.
+class BackwardsExecutor final : public Executor {
+ public:
+  explicit BackwardsExecutor(int threads) : threads_(threads) {}
+  int concurrency() const noexcept override { return threads_; }
+  bool run(std::int64_t tasks, Task task, void* argument) noexcept override {
+    for (std::int64_t i = tasks - 1; i >= 0; --i) task(argument, i);
+    return true;
+  }
+
+ private:
+  int threads_;
+};
+
 // Runs nothing and says so.
 class BrokenExecutor final : public Executor {
  public:

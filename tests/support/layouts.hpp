@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "logsum/executor.hpp"
 #include "logsum/tensor.hpp"
+#include "support/executors.hpp"
 #include "support/rows.hpp"
 
 namespace logsum::test {
@@ -184,28 +184,6 @@ class Rows {
   DType dtype_;
   Layout::Place place_;
   std::vector<std::byte> bytes_;
-};
-
-// Claims `concurrency` threads and runs its tasks backwards: whatever depends on how many tasks
-// there are or who comes first shows.
-class BackwardsExecutor final : public Executor {
- public:
-  explicit BackwardsExecutor(int threads) : threads_(threads) {}
-  int concurrency() const noexcept override { return threads_; }
-  bool run(std::int64_t tasks, Task task, void* argument) noexcept override {
-    for (std::int64_t i = tasks - 1; i >= 0; --i) task(argument, i);
-    return true;
-  }
-
- private:
-  int threads_;
-};
-
-// Refuses to run anything.
-class BrokenExecutor final : public Executor {
- public:
-  int concurrency() const noexcept override { return 1; }
-  bool run(std::int64_t, Task, void*) noexcept override { return false; }
 };
 
 // f32 results within 4e-6 relative of the truth, or 2^-149 below the smallest normal, then rounded

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: Apache-2.0
+// policy_loss refuses what the host can see to be wrong, by name, and then writes nothing; its
+// workspace is as large as it says.
+#include <gtest/gtest.h>
+
+#include "support/guarded.hpp"
+#include "support/policy_grid.hpp"
+#include "support/refusals.hpp"
+
+namespace logsum::test {
+namespace {
+
+// Valid arguments of one packed sequence of three tokens and ten columns.
+struct Call {
+  static constexpr const char* kOperation = "policy_loss";
+
+  // Far apart, so that one moved onto another meets no third.
+  alignas(256) float logits[30] = {};
+  alignas(256) std::int64_t targets[3] = {1, 2, 3};
+  alignas(256) std::int64_t offsets[2] = {0, 3};
+  alignas(256) float advantages[3] = {1, -1, 2};
+  alignas(256) float old[3] = {};
+  alignas(256) float ref[3] = {};
+  alignas(256) float sampling[3] = {};
+  alignas(256) float weights[3] = {1, 1, 1};
+  alignas(256) float temperature[3] = {1, 1, 1};
+  alignas(256) std::uint8_t mask[8] = {1, 1, 1};
+  alignas(256) std::uint8_t entropy_mask[8] = {1, 1, 1};
+  alignas(256) double normalizer = 3;
+  alignas(256) double entropy_normalizer = 3;
+  alignas(256) double grad_scale = 1;
+  struct Outputs {
+    alignas(256) double loss[1];
+    alignas(256) double metrics[kPolicyMetrics];
+    alignas(256) float token_loss[3];
+    alignas(256) float logps[3];
+    alignas(256) float kl[3];
+    alignas(256) float entropy[3];
+    alignas(256) std::int32_t status[3];
+    alignas(256) float grad[30];
+  } out;
+  PolicyLossArgs args;
+
+  Call() {
+    std::memset(&out, 0x5a, sizeof out);
+    args.logits = Tensor::of(logits, {3, 10});
+    args.targets = Tensor::of(targets, {3});
+    args.advantages = Tensor::of(advantages, {3});
+    args.completion_mask = Tensor::of(mask, {3});
+    args.cu_seqlens = Tensor::of(offsets, {2});
+    args.old_per_token_logps = Tensor::of(old, {3});
+    args.ref_per_token_logps = Tensor::of(ref, {3});
+    args.sampling_per_token_logps = Tensor::of(sampling, {3});
+    args.importance_weights = Tensor::of(weights, {3});
+    args.entropy_mask = Tensor::of(entropy_mask, {3});
+    args.loss = Tensor::of(out.loss, {1});
+    args.metrics = Tensor::of(out.metrics, {kPolicyMetrics});
+    args.per_token_loss = Tensor::of(out.token_loss, {3});
+    args.per_token_logps = Tensor::of(out.logps, {3});
+    args.per_token_kl = Tensor::of(out.kl, {3});
+    args.entropy = Tensor::of(out.entropy, {3});
+    args.row_status = Tensor::of(out.status, {3});
+    args.grad_logits = Tensor::of(out.grad, {3, 10});
+    args.temperature = Tensor::of(temperature, {3});
+    args.normalizer = Tensor::of(&normalizer, {1});
+    args.entropy_normalizer = Tensor::of(&entropy_normalizer, {1});
+    args.grad_scale = Tensor::of(&grad_scale, {1});
+    args.options.beta = 0.1f;
+  }
+  Status run() const { return on::policy_loss(args); }
+  bool wrote() const {
+    Outputs untouched;
+    std::memset(&untouched, 0x5a, sizeof untouched);
+    return std::memcmp(&untouched, &out, sizeof out) != 0;
+  }
+};
+
+template <Tensor PolicyLossArgs::*field>
+Tensor& of(Call& c) {
+  return c.args.*field;
+}
+template <PerRow<double> PolicyLossArgs::*field>
+Tensor& scalar_of(Call& c) {
+  return (c.args.*field).tensor;
+}
+
+using A = PolicyLossArgs;
+const std::vector<DType> kIntegers = {DType::i32, DType::i64}, kFlags = {DType::boolean, DType::u8},
+                         kFloat = {DType::f32};
+const std::vector<DType> kNumbers = {DType::f32, DType::f64, DType::i32, DType::i64};
+// Over tokens.
+const std::vector<Field<Call>> kTokens = {
+    {"targets", of<&A::targets>, kIntegers},
+    {"advantages", of<&A::advantages>, kFloat},
+    {"completion_mask", of<&A::completion_mask>, kFlags, false, true},
+    {"old_per_token_logps", of<&A::old_per_token_logps>, kFloat},
+    {"ref_per_token_logps", of<&A::ref_per_token_logps>, kFloat},
+    {"sampling_per_token_logps", of<&A::sampling_per_token_logps>, kFloat},
+    {"importance_weights", of<&A::importance_weights>, kFloat},
+    {"entropy_mask", of<&A::entropy_mask>, kFlags, false, true},
+    {"per_token_loss", of<&A::per_token_loss>, kFloat, true},
+    {"per_token_logps", of<&A::per_token_logps>, kFloat, true},
+    {"per_token_kl", of<&A::per_token_kl>, kFloat, true},
+    {"entropy", of<&A::entropy>, kFloat, true},
+    {"row_status", of<&A::row_status>, {DType::i32}, true},
+    {"temperature", [](Call& c) -> Tensor& { return c.args.temperature.tensor; }, kFloat},
+};
+// Of one element, whose stride is nobody's.
+const std::vector<Field<Call>> kSingles = {
+    {"loss", of<&A::loss>, {DType::f32, DType::f64}, false, true},
+    {"normalizer", scalar_of<&A::normalizer>, kNumbers, false, true},
+    {"entropy_normalizer", scalar_of<&A::entropy_normalizer>, kNumbers, false, true},
+    {"grad_scale", scalar_of<&A::grad_scale>, {DType::f32, DType::f64}, false, true},
+};
+const std::vector<Field<Call>> kOthers = {
+    {"logits", of<&A::logits>, logits_dtypes()},
+    {"cu_seqlens", of<&A::cu_seqlens>, kIntegers},
+    {"metrics", of<&A::metrics>, {DType::f64}, true},
+};
+const std::vector<Field<Call>> kGradient = {{"grad_logits", of<&A::grad_logits>, {}, true}};
+
+TEST(PolicyLossArguments, ValidOnesPass) {
+  Call call;
+  ASSERT_TRUE(call.run().ok()) << call.run().message();
+  EXPECT_TRUE(call.wrote());
+}
+
+TEST(PolicyLossArguments, Structure) {
+  for (const auto* fields : {&kTokens, &kSingles, &kOthers, &kGradient})
+    expect_refused_by_structure(*fields);
+}
+
+TEST(PolicyLossArguments, Dtypes) {
+  for (const auto* fields : {&kTokens, &kSingles}) expect_refused_by_dtype(*fields);
+  expect_refused_by_dtype(std::vector{kOthers[1], kOthers[2]});
+  for (const DType dtype : {DType::f16, DType::bf16}) {
+    Call call;
+    call.args.grad_logits.dtype = dtype;
+    expect_refusal(
+        call, StatusCode::invalid_argument,
+        {"grad_logits has dtype " + std::string(to_string(dtype)), "must be f32 (logits') or f32"});
+  }
+  Call call;
+  call.args.grad_logits.dtype = DType::f64;
+  expect_refusal(call, StatusCode::invalid_argument, {"grad_logits has dtype f64"});
+  call.args.grad_logits.dtype = DType::f32;
+  call.args.logits.dtype = DType::i32;
+  expect_refusal(call, StatusCode::invalid_argument, {"logits has dtype i32"});
+}
+
+TEST(PolicyLossArguments, Rows) { expect_refused_by_rows(kTokens, "logits is [3, 10]"); }
+
+TEST(PolicyLossArguments, Shapes) {
+  for (const Field<Call>& field : kSingles) {
+    Call call;
+    field.of(call).shape[0] = 2;
+    expect_refusal(call, StatusCode::invalid_argument,
+                   {std::string(field.name) + " has shape [2], must have one element"});
+  }
+  expect_refusals<Call, A>({
+      {[](A& a) { a.logits = {}; }, {"logits is missing"}},
+      {[](A& a) { a.targets = {}; }, {"targets is missing"}},
+      {[](A& a) { a.advantages = {}; }, {"advantages is missing"}},
+      {[](A& a) { a.ref_per_token_logps = {}; },
+       {"ref_per_token_logps is missing: options.beta is 0.1"}},
+      {[](A& a) { a.metrics.shape[0] = 10; }, {"metrics has shape [10], must be [11]"}},
+      {[](A& a) { a.grad_logits.shape[1] = 9; }, {"grad_logits has shape [3, 9]"}},
+      {[](A& a) { a.grad_logits.shape[0] = 2; }, {"grad_logits has shape [2, 10]"}},
+      {[](A& a) { a.grad_logits.strides[1] = 2; }, {"grad_logits has stride 2 along V"}},
+      {[](A& a) { a.logits.strides[1] = 2; }, {"logits has stride 2 along V, must be 1"}},
+      {[](A& a) { a.vocab_size = 11; }, {"vocab_size is 11, must be in [1, 10] (V), or 0"}},
+      {[](A& a) { a.vocab_size = -1; }, {"vocab_size is -1"}},
+      {[](A& a) { a.cu_seqlens.rank = 0; }, {"cu_seqlens has shape [], must be [B + 1]"}},
+      {[](A& a) { a.cu_seqlens.shape[0] = 0; }, {"cu_seqlens has shape [0], must be [B + 1]"}},
+      {[](A& a) {
+         a.logits = Tensor::of(static_cast<float*>(a.logits.data), {1, 3, 10});
+         a.grad_logits = {};
+       },
+       {"logits has shape [1, 3, 10], must be [N, V] where cu_seqlens is given"}},
+      {[](A& a) {
+         a.logits = Tensor::of(static_cast<float*>(a.logits.data), {10});
+         a.cu_seqlens = {};
+       },
+       {"logits has shape [10], must be [..., T, V]"}},
+      {[](A& a) { a.temperature = 0.0f; }, {"temperature is 0, must be in [2^-64, 2^64]"}},
+      {[](A& a) { a.temperature = kNaN; }, {"temperature is", "nan"}},
+      {[](A& a) { a.normalizer = -1.0; },
+       {"normalizer is -1, must be finite and above 0, or 0 to be counted"}},
+      {[](A& a) { a.normalizer = HUGE_VAL; }, {"normalizer is inf, must be finite"}},
+      {[](A& a) { a.entropy_normalizer = std::nan(""); }, {"entropy_normalizer is", "nan"}},
+      {[](A& a) { a.grad_scale = HUGE_VAL; }, {"grad_scale is inf, must be finite"}},
+  });
+}
+
+TEST(PolicyLossArguments, SequencesThatDontRise) {
+  struct Case {
+    std::int64_t offsets[2];
+    const char* phrase;
+  };
+  for (const Case& c : {Case{{1, 3}, "cu_seqlens[0] is 1, must rise from 0 to 3 (N)"},
+                        Case{{-1, 3}, "cu_seqlens[0] is -1, must rise from 0 to 3 (N)"},
+                        Case{{0, 4}, "cu_seqlens[1] is 4, must rise from 0 to 3 (N)"},
+                        Case{{0, -1}, "cu_seqlens[1] is -1, must rise from 0 to 3 (N)"},
+                        Case{{0, 2}, "cu_seqlens ends at 2, must end at 3 (N)"},
+                        Case{{0, INT64_MAX}, "cu_seqlens[1] is 9223372036854775807"}}) {
+    Call call;
+    std::copy_n(c.offsets, 2, call.offsets);
+    if (on::is_cuda()) {  // what a GPU holds isn't looked at: some result, within the tensors
+      EXPECT_TRUE(call.run().ok());
+      continue;
+    }
+    expect_refusal(call, StatusCode::invalid_argument, {c.phrase});
+  }
+}
+
+TEST(PolicyLossArguments, OptionsOutOfRange) {
+  struct Case {
+    float PolicyOptions::*field;
+    std::vector<float> bad;
+    const char* phrase;
+  };
+  const float most = std::numeric_limits<float>::max();
+  using O = PolicyOptions;
+  const std::vector<float> positive = {0, -1, kNaN, -kInf}, not_negative = {-1, kNaN, kInf, -kInf};
+  std::vector<float> positive_finite = positive;
+  positive_finite.push_back(kInf);
+  const char* any = "must be in [0, 3.40282e+38]";
+  const char* above = "must be in (0, 3.40282e+38], or +inf for none";
+  for (const Case& c : {
+           Case{&O::epsilon_low, {-0.1f, 1.5f, kNaN, kInf}, "epsilon_low is"},
+           Case{&O::epsilon_low, {1.5f}, "must be in [0, 1]"},
+           Case{&O::epsilon_high, not_negative, "epsilon_high is"},
+           Case{&O::epsilon_high, {-1}, any},
+           Case{&O::delta, {1.15f, 1, 0, -1, kNaN, -kInf}, "delta is"},
+           Case{&O::delta, {1}, "must be in (1.2, 3.40282e+38], or +inf for none"},
+           Case{&O::dual_clip, {1, 0, -most, kNaN}, "dual_clip is"},
+           Case{&O::dual_clip, {1}, "must be in (1, 3.40282e+38], or +inf for none"},
+           Case{&O::sapo_tau_pos, positive_finite, "sapo_tau_pos is"},
+           Case{&O::sapo_tau_neg, positive_finite, "sapo_tau_neg is"},
+           Case{&O::sapo_tau_neg, {0}, "must be in (0, 3.40282e+38]"},
+           Case{&O::vespo_k_pos, not_negative, "vespo_k_pos is"},
+           Case{&O::vespo_lambda_pos, not_negative, "vespo_lambda_pos is"},
+           Case{&O::vespo_k_neg, not_negative, "vespo_k_neg is"},
+           Case{&O::vespo_lambda_neg, not_negative, "vespo_lambda_neg is"},
+           Case{&O::log_ratio_clamp, positive, "log_ratio_clamp is"},
+           Case{&O::log_ratio_clamp, positive, above},
+           Case{&O::beta, not_negative, "beta is"},
+           Case{&O::kl_input_clamp, positive, "kl_input_clamp is"},
+           Case{&O::kl_input_clamp, positive, above},
+           Case{&O::kl_output_clamp, positive, "kl_output_clamp is"},
+           Case{&O::entropy_coef, {kNaN, kInf, -kInf}, "entropy_coef is"},
+           Case{&O::off_policy_threshold, {kNaN, -kInf}, "off_policy_threshold is"},
+       })
+    for (const float bad : c.bad) {
+      Call call;
+      call.args.options.*c.field = bad;
+      SCOPED_TRACE(std::string(c.phrase) + " " + std::to_string(bad));
+      expect_refusal(call, StatusCode::invalid_argument, {"policy_loss: options.", c.phrase});
+    }
+  const auto refused = [](const PolicyOptions& options, const std::string& phrase) {
+    Call call;
+    call.args.options = options;
+    expect_refusal(call, StatusCode::invalid_argument, {phrase});
+  };
+  refused({.objective = static_cast<Objective>(6)}, "options.objective is 6, must be in [0, 5]");
+  refused({.ratio_level = static_cast<RatioLevel>(2)}, "ratio_level is 2, must be in [0, 1]");
+  refused({.aggregation = static_cast<Aggregation>(4)}, "aggregation is 4, must be in [0, 3]");
+  refused({.kl_estimator = static_cast<KlEstimator>(4)}, "kl_estimator is 4, must be in [0, 3]");
+  refused({.cispo_bounds = static_cast<CispoBounds>(2)}, "cispo_bounds is 2, must be in [0, 1]");
+  for (const Objective objective : {Objective::gmpo, Objective::vespo, Objective::reinforce})
+    refused({.objective = objective, .ratio_level = RatioLevel::sequence},
+            "options.ratio_level is sequence, must be token where the objective is gmpo, vespo");
+  // What is another objective's bound isn't this one's.
+  Call gmpo;
+  gmpo.args.options = {.objective = Objective::gmpo, .epsilon_low = 2, .delta = 1.1f};
+  EXPECT_TRUE(gmpo.run().ok()) << gmpo.run().message();
+}
+
+TEST(PolicyLossArguments, OverlapsAreRefused) {
+  const std::vector<std::pair<const char*, Tensor& (*)(Call&)>> outputs = {
+      {"loss", of<&A::loss>},
+      {"per_token_loss", of<&A::per_token_loss>},
+      {"per_token_logps", of<&A::per_token_logps>},
+      {"per_token_kl", of<&A::per_token_kl>},
+      {"entropy", of<&A::entropy>},
+      {"metrics", of<&A::metrics>},
+      {"row_status", of<&A::row_status>},
+      {"grad_logits", of<&A::grad_logits>}};
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    for (std::size_t j = 0; j < outputs.size(); ++j) {
+      if (i == j) continue;
+      Call call;
+      outputs[i].second(call).data = outputs[j].second(call).data;
+      const std::string first = outputs[std::min(i, j)].first,
+                        second = outputs[std::max(i, j)].first;
+      expect_refusal(call, StatusCode::invalid_argument,
+                     {"outputs " + first + " and " + second + " overlap in memory"});
+    }
+    for (const auto* fields : {&kTokens, &kSingles, &kOthers})
+      for (const Field<Call>& input : *fields) {
+        Call call;
+        if (input.output || std::string(input.name) == "metrics" ||
+            std::string(input.name) == "loss")
+          continue;
+        // The input's first bytes: logits whole would be in place.
+        Tensor& out = outputs[i].second(call);
+        const bool is_in_place = std::string(input.name) == "logits" && i + 1 == outputs.size();
+        out.data = static_cast<std::byte*>(input.of(call).data) + (is_in_place ? 8 : 0);
+        expect_refusal(
+            call, StatusCode::invalid_argument,
+            {std::string("output ") + outputs[i].first + " overlaps input " + input.name});
+      }
+  }
+  Call in_place;
+  in_place.args.grad_logits = in_place.args.logits;
+  EXPECT_TRUE(in_place.run().ok());
+  EXPECT_NE(in_place.logits[1], 0);
+}
+
+TEST(PolicyLossArguments, UsesTheWorkspaceItAsksFor) {
+  for (const PolicyOptions& options : policy_objectives())
+    for (const bool is_packed : {false, true})
+      for (const auto touches : {GuardedMemory::Touches::end, GuardedMemory::Touches::begin}) {
+        Policy p = policy_batch(options, 3, 4, 5000, 1);
+        if (is_packed) p.offsets = {0, 1, 12, 12};
+        PolicyCall first(p), got(p), less(p);
+        first.run();
+        const std::size_t size = on::policy_loss_workspace_size(first.args);
+        GuardedMemory memory(size, touches);
+        std::memset(memory.data(), 0xab, size);
+        EXPECT_TRUE(same_results(got.run({.workspace = {memory.data(), size}}), first));
+        expect_refused(on::policy_loss(less.args, {.workspace = {memory.data(), size - 1}}),
+                       StatusCode::out_of_memory,
+                       {"policy_loss: workspace has " + std::to_string(size - 1) +
+                        " bytes, needs " + std::to_string(size)});
+        EXPECT_EQ(less.loss, 99);
+      }
+}
+
+}  // namespace
+}  // namespace logsum::test

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: Apache-2.0
+// A row's results of policy_loss are its own (and its sequence's): whatever the batch, the slot,
+// the packing, the memory and the machine, to the bit.
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <numeric>
+
+#include "support/policy_grid.hpp"
+
+namespace logsum::test {
+namespace {
+
+// Every objective and level with all that a token's loss may have; one that is coupled by its mask
+// alone.
+std::vector<PolicyOptions> all_options() {
+  std::vector<PolicyOptions> all = policy_objectives();
+  all.push_back({.off_policy_threshold = 0.02f});
+  for (PolicyOptions& o : all) {
+    o.beta = 0.2f;
+    o.use_bias_correction_kl = o.ratio_level == RatioLevel::sequence;
+    o.entropy_coef = 0.1f;
+    o.aggregation = static_cast<Aggregation>((&o - all.data()) % 4);
+  }
+  return all;
+}
+
+// Takes what doesn't count away from the reach of all results: NaN everywhere.
+void poison(Policy& p) {
+  for (std::size_t i = 0; i < p.rows(); ++i) {
+    if (p.counts(i)) continue;
+    std::fill(p.logits[i].begin(), p.logits[i].end(), kNaN);
+    for (std::vector<float>* values : {&p.old, &p.ref, &p.sampling, &p.temperatures})
+      (*values)[i] = kNaN;
+    if (p.mask.empty() || !p.mask[i]) p.targets[i] = -7;
+  }
+}
+
+// Completions of these lengths, padded, with every tensor; normalizers are given.
+Policy completions(const PolicyOptions& options, std::int64_t columns,
+                   const std::vector<std::size_t>& lengths, DType dtype = DType::f32) {
+  constexpr std::size_t kTokens = 5;
+  Policy p = policy_batch(options, std::int64_t(lengths.size()), kTokens, columns, 3, dtype);
+  for (std::size_t i = 0; i < p.rows(); ++i) {
+    p.mask.push_back(i % kTokens < lengths[i / kTokens]);
+    p.entropy_mask.push_back(i % 7 != 2);
+    p.temperatures.push_back(0.7f + 0.125f * static_cast<float>(i % 4));
+    p.sampling.push_back(p.old[i] + 0.1f * static_cast<float>(i % 3));
+    p.weights.push_back(0.5f + 0.25f * static_cast<float>(i % 5));
+  }
+  p.normalizer = 17;
+  p.entropy_normalizer = 13;
+  poison(p);
+  return p;
+}
+const std::vector<std::size_t> kLengths = {5, 3, 0, 1, 5, 2};
+
+template <class T>
+void keep(std::vector<T>& values, const std::vector<std::size_t>& indices) {
+  if (values.empty()) return;
+  std::vector<T> kept;
+  for (const std::size_t i : indices) kept.push_back(values[i]);
+  values = kept;
+}
+
+Policy with_rows(Policy p, const std::vector<std::size_t>& rows) {
+  keep(p.logits, rows);
+  keep(p.targets, rows);
+  for (std::vector<float>* values : {&p.old, &p.ref, &p.sampling, &p.weights, &p.temperatures})
+    keep(*values, rows);
+  keep(p.mask, rows);
+  keep(p.entropy_mask, rows);
+  return p;
+}
+
+// Some sequences of a padded batch.
+Policy with_sequences(Policy p, const std::vector<std::size_t>& sequences) {
+  std::vector<std::size_t> rows;
+  for (const std::size_t b : sequences)
+    for (std::int64_t t = 0; t < p.tokens; ++t)
+      rows.push_back(p.begin_of(std::int64_t(b)) + std::size_t(t));
+  keep(p.advantages, sequences);
+  p = with_rows(p, rows);
+  p.sequences = std::int64_t(sequences.size());
+  return p;
+}
+
+// Only the tokens that count, and their rows in the padded batch.
+Policy packed(const Policy& p, std::vector<std::size_t>& rows) {
+  rows.clear();
+  std::vector<std::int64_t> offsets = {0};
+  for (std::int64_t b = 0; b < p.sequences; ++b) {
+    for (std::size_t i = p.begin_of(b); i < p.begin_of(b + 1); ++i)
+      if (p.counts(i)) rows.push_back(i);
+    offsets.push_back(std::int64_t(rows.size()));
+  }
+  Policy result = with_rows(p, rows);
+  result.offsets = offsets;
+  result.mask.clear();
+  return result;
+}
+
+TEST(PolicyLossRows, NeitherBatchNorSlotMatter) {
+  for (const PolicyOptions& options : all_options())
+    for (const std::int64_t columns : {33, 9000}) {
+      const Policy p = completions(options, columns, kLengths);
+      PolicyCall all(p);
+      all.run();
+      for (const std::vector<std::size_t>& order :
+           std::vector<std::vector<std::size_t>>{{5, 4, 3, 2, 1, 0}, {4}, {3}, {1, 1, 0}, {2, 5}}) {
+        PolicyCall some(with_sequences(p, order));
+        some.run();
+        for (std::size_t i = 0; i < some.p.rows(); ++i)
+          ASSERT_TRUE(same_row(some, i, all, order[i / 5] * 5 + i % 5))
+              << "objective " << int(options.objective);
+      }
+    }
+}
+
+TEST(PolicyLossRows, MaskedRowsArentReadAndAreZero) {
+  for (const PolicyOptions& options : all_options()) {
+    const Policy p = completions(options, 1000, kLengths);
+    PolicyCall got(p);
+    got.run();
+    EXPECT_TRUE(std::isfinite(got.loss));
+    for (std::size_t i = 0; i < p.rows(); ++i) {
+      if (p.counts(i)) {
+        EXPECT_EQ(got.status_of(i), RowStatus::ok) << i;
+        continue;
+      }
+      EXPECT_TRUE(got.gradient_is(i, 0.0f)) << i;
+      for (const float x : {got.token_loss[i], got.logps[i], got.kl[i], got.entropy[i]})
+        EXPECT_TRUE(same_bits(x, 0.0f)) << i;
+      EXPECT_EQ(got.status_of(i), RowStatus::ignored);
+    }
+    // By ignore_index as by the mask, and both kinds of integers and of flags.
+    Policy ignored = p;
+    for (std::size_t i = 0; i < p.rows(); ++i)
+      if (!p.counts(i)) ignored.targets[i] = -5;
+    ignored.mask.clear();
+    ignored.ignore_index = -5;
+    PolicyCall by_target(ignored);
+    EXPECT_TRUE(same_results(by_target.run(), got));
+    std::vector<std::int32_t> narrow(p.targets.begin(), p.targets.end());
+    PolicyCall by_i32(p);
+    by_i32.args.targets = Tensor::of(narrow.data(), {p.sequences, p.tokens});
+    by_i32.args.completion_mask.dtype = by_i32.args.entropy_mask.dtype = DType::boolean;
+    for (std::uint8_t& m : by_i32.p.mask) m = m ? 200 : 0;
+    EXPECT_TRUE(same_results(by_i32.run(), got));
+  }
+}
+
+TEST(PolicyLossRows, PackedOrPaddedToAnyLength) {
+  for (const PolicyOptions& options : all_options()) {
+    const Policy p = completions(options, 1000, kLengths);
+    PolicyCall padded(p);
+    padded.run();
+    std::vector<std::size_t> rows;
+    PolicyCall dense(packed(p, rows));
+    dense.run();
+    ASSERT_EQ(rows.size(), 16u);
+    for (std::size_t i = 0; i < rows.size(); ++i) ASSERT_TRUE(same_row(dense, i, padded, rows[i]));
+    EXPECT_TRUE(same_totals(dense, padded)) << "objective " << int(options.objective);
+
+    // Three more tokens of padding.
+    Policy longer = p;
+    std::vector<std::size_t> source;
+    for (std::size_t i = 0; i < 6 * 8; ++i) source.push_back(i % 8 < 5 ? i / 8 * 5 + i % 8 : 10);
+    longer = with_rows(longer, source);  // row 10 is of the empty sequence
+    longer.tokens = 8;
+    PolicyCall more(longer);
+    more.run();
+    for (std::size_t i = 0; i < source.size(); ++i)
+      ASSERT_TRUE(same_row(more, i, padded, source[i]));
+    EXPECT_TRUE(same_totals(more, padded));
+
+    // i32 offsets; masked tokens among packed ones.
+    Policy holes = p;
+    const std::int32_t offsets[] = {0, 5, 10, 15, 20, 25, 30};
+    for (const std::int32_t offset : offsets) holes.offsets.push_back(offset);
+    PolicyCall loose(holes);
+    loose.args.cu_seqlens = Tensor::of(offsets, {7});
+    EXPECT_TRUE(same_results(loose.run(), padded));
+  }
+}
+
+TEST(PolicyLossRows, HalvesOfABatchAddUpToItsBits) {
+  const auto half = [](const Policy& p, std::size_t first) {
+    std::vector<std::size_t> sequences(static_cast<std::size_t>(p.sequences) / 2);
+    std::iota(sequences.begin(), sequences.end(), first);
+    return with_sequences(p, sequences);
+  };
+  for (const PolicyOptions& options : all_options())
+    for (const std::size_t count : {2u, 6u, 10u, 14u})
+      for (const bool is_packed : {false, true}) {
+        std::vector<std::size_t> lengths, rows;
+        for (std::size_t i = 0; i < count; ++i) lengths.push_back(kLengths[i % 6]);
+        const Policy p = completions(options, 200, lengths);
+        PolicyCall whole(is_packed ? packed(p, rows) : p);
+        PolicyCall left(is_packed ? packed(half(p, 0), rows) : half(p, 0));
+        PolicyCall right(is_packed ? packed(half(p, count / 2), rows) : half(p, count / 2));
+        whole.run();
+        EXPECT_EQ(left.run().loss + right.run().loss, whole.loss) << count;
+        for (std::size_t i = 0; i < whole.p.rows(); ++i) {
+          const bool is_left = i < left.p.rows();
+          ASSERT_TRUE(same_row(whole, i, is_left ? left : right, is_left ? i : i - left.p.rows()));
+        }
+      }
+}
+
+TEST(PolicyLossRows, NeitherMemoryNorDtypeOfGradientMatter) {
+  for (const PolicyOptions& options : all_options())
+    for (const DType dtype : logits_dtypes())
+      for (const std::int64_t columns : {33, 5000}) {
+        const Policy p = completions(options, columns, kLengths, dtype);
+        PolicyCall wide(p, {.grad = DType::f32});
+        wide.run();
+        for (const PolicyForm& form :
+             {PolicyForm{.grad = dtype}, PolicyForm{.grad = dtype, .in_place = true},
+              PolicyForm{.grad = dtype, .in_place = true, .padding = 3, .misalign = 1},
+              PolicyForm{.grad = dtype, .padding = 5, .misalign = 3}}) {
+          PolicyCall got(p, form);
+          got.run();
+          EXPECT_TRUE(same_totals(got, wide));
+          for (std::size_t i = 0; i < p.rows(); ++i)
+            for (std::int64_t j = 0; j < columns; ++j)
+              ASSERT_TRUE(same_bits(got.gradients().get(std::int64_t(i), j),
+                                    rounded_to(wide.grad.get(std::int64_t(i), j), dtype)))
+                  << to_string(dtype) << " row " << i << " column " << j;
+        }
+      }
+}
+
+TEST(PolicyLossRows, PaddedColumnsArentReadAndHaveNoGradient) {
+  for (const PolicyOptions& options : {all_options()[0], all_options()[1], all_options()[8]})
+    for (const DType dtype : logits_dtypes())
+      for (const std::int64_t columns : {33, 4096, 5000}) {
+        const Policy p = completions(options, columns, kLengths, dtype);
+        Policy wider = p;
+        wider.columns = columns + 37;
+        wider.vocab_size = columns;
+        for (auto& z : wider.logits) z.resize(std::size_t(columns + 37), kNaN);
+        PolicyCall first(p, {.grad = dtype});
+        first.run();
+        for (const bool in_place : {false, true}) {
+          PolicyCall got(wider, {.grad = dtype, .in_place = in_place});
+          ASSERT_TRUE(same_results(got.run(), first));
+          for (std::size_t i = 0; i < p.rows(); ++i)
+            for (std::int64_t j = columns; j < columns + 37; ++j)
+              ASSERT_TRUE(same_bits(got.gradients().get(std::int64_t(i), j), 0.0f)) << i;
+        }
+      }
+}
+
+TEST(PolicyLossRows, ThreadsAndTargetsDontMatter) {
+  ThreadsExecutor three(3);
+  ShuffledExecutor shuffled(5, 11);
+  BackwardsExecutor many(300);
+  for (const PolicyOptions& options : all_options())
+    for (const std::int64_t columns : {1000, 33000}) {
+      const Policy p = completions(options, columns, kLengths);
+      PolicyCall first(p);
+      first.run({.executor = &inline_executor()});
+      for (const Context& context : fast_contexts()) {
+        PolicyCall got(p);
+        ASSERT_TRUE(same_results(got.run(context), first)) << name_of(context);
+      }
+      if (on::is_cuda()) continue;
+      for (Executor* executor : {static_cast<Executor*>(&three), static_cast<Executor*>(&shuffled),
+                                 static_cast<Executor*>(&many)}) {
+        PolicyCall got(p, {.in_place = true});
+        ASSERT_TRUE(same_results(got.run({.executor = executor}), first));
+      }
+    }
+}
+
+TEST(PolicyLossRows, OutputsDontMatterToOneAnother) {
+  using Fields = std::vector<Tensor PolicyLossArgs::*>;
+  const Fields outputs = {&PolicyLossArgs::loss,         &PolicyLossArgs::per_token_loss,
+                          &PolicyLossArgs::per_token_kl, &PolicyLossArgs::per_token_logps,
+                          &PolicyLossArgs::entropy,      &PolicyLossArgs::metrics,
+                          &PolicyLossArgs::row_status,   &PolicyLossArgs::grad_logits};
+  for (PolicyOptions options : all_options())
+    for (const float entropy_coef : {0.0f, 0.1f}) {
+      options.entropy_coef = entropy_coef;
+      const Policy p = completions(options, 5000, kLengths);
+      PolicyCall all(p), together(p);
+      all.run();
+      for (const auto output : outputs) {  // each alone, into the memory of one call
+        PolicyCall alone(p);
+        for (const auto other : outputs)
+          together.args.*other = other == output ? alone.args.*other : Tensor();
+        must(on::policy_loss(together.args));
+        if (output == &PolicyLossArgs::loss) together.loss = alone.loss;
+        if (output == &PolicyLossArgs::per_token_loss) together.token_loss = alone.token_loss;
+        if (output == &PolicyLossArgs::per_token_kl) together.kl = alone.kl;
+        if (output == &PolicyLossArgs::per_token_logps) together.logps = alone.logps;
+        if (output == &PolicyLossArgs::entropy) together.entropy = alone.entropy;
+        if (output == &PolicyLossArgs::metrics) together.metrics = alone.metrics;
+        if (output == &PolicyLossArgs::row_status) together.status = alone.status;
+        if (output == &PolicyLossArgs::grad_logits) together.grad = alone.grad;
+      }
+      EXPECT_TRUE(same_results(together, all)) << "objective " << int(options.objective);
+      // The loss in f32 is the rounded one.
+      float loss = 99;
+      all.args.loss = Tensor::of(&loss, {1, 1});
+      all.run();
+      EXPECT_EQ(loss, static_cast<float>(all.loss));
+    }
+}
+
+// Log-probs of the library's own sampler and scorer are this operation's: the ratio of a first step
+// is 1, not nearly 1.
+TEST(PolicyLossRows, RatioOfTheFirstStepIsOne) {
+  for (const RatioLevel level : {RatioLevel::token, RatioLevel::sequence})
+    for (const DType dtype : logits_dtypes())
+      for (const Context& context : contract_contexts()) {
+        Policy p = policy_batch({.ratio_level = level}, 6, 5, 5000, 8, dtype);
+        for (std::size_t i = 0; i < p.rows(); ++i)
+          p.temperatures.push_back(0.5f + 0.1f * static_cast<float>(i % 9));
+        for (const bool sampled : {true, false}) {
+          PolicyCall call(p);
+          if (sampled)
+            must(on::sample({.logits = call.args.logits,
+                             .token = call.args.targets,
+                             .logprob = call.args.old_per_token_logps,
+                             .temperature = call.args.temperature,
+                             .seed = 5},
+                            context));
+          else
+            must(on::token_logprobs({.logits = call.args.logits,
+                                     .targets = call.args.targets,
+                                     .logprobs = call.args.old_per_token_logps,
+                                     .temperature = call.args.temperature},
+                                    context));
+          call.run(context);
+          EXPECT_EQ(call.metric(PolicyMetric::ratio_min), 1.0);
+          EXPECT_EQ(call.metric(PolicyMetric::ratio_mean), 1.0);
+          EXPECT_EQ(call.metric(PolicyMetric::ratio_max), 1.0);
+          EXPECT_EQ(call.metric(PolicyMetric::effective_sample_size), 30.0);
+          EXPECT_EQ(std::memcmp(call.logps.data(), call.p.old.data(), 30 * sizeof(float)), 0);
+        }
+      }
+}
+
+}  // namespace
+}  // namespace logsum::test
