@@ -48,7 +48,9 @@ const BackendTable kTables[] = {
      .log_softmax_backward = &cuda::log_softmax_backward,
      .logsumexp = &cuda::logsumexp,
      .logsumexp_backward = &cuda::logsumexp_backward,
-     .approx_kl = &cuda::approx_kl},
+     .approx_kl = &cuda::approx_kl,
+     .group_advantages = &cuda::group_advantages,
+     .importance_weights = &cuda::importance_weights},
 #endif
 };
 

@@ -23,7 +23,9 @@ namespace logsum {
   OPERATION(log_softmax_backward, SoftmaxBackwardPlan) \
   OPERATION(logsumexp, LogsumexpPlan)                  \
   OPERATION(logsumexp_backward, LogsumexpBackwardPlan) \
-  OPERATION(approx_kl, ApproxKlPlan)
+  OPERATION(approx_kl, ApproxKlPlan)                   \
+  OPERATION(group_advantages, GroupAdvantagesPlan)     \
+  OPERATION(importance_weights, ImportanceWeightsPlan)
 
 #define LOGSUM_FORWARD_PLAN(name, Plan) struct Plan;
 LOGSUM_FOR_EACH_OPERATION(LOGSUM_FORWARD_PLAN)

@@ -8,27 +8,20 @@
 #include <limits>
 
 #include "core/host_device.hpp"
-#include "core/measure.hpp"
+#include "core/portable_exp.hpp"
 
 namespace logsum {
 
-// With d = k·ln 2 + r, |r| ≤ ½·ln 2: the series of e^r − r − 1 = r²/2 + r³/6 + …, whose terms
-// cancel nothing. k = 0 is the answer itself; elsewhere |d| > ½·ln 2, and the rest may be added
-// plainly. Error below 2^-46 relative; never negative.
+// k = 0: q is the answer itself; elsewhere |d| > ½·ln 2, and the rest may be added plainly. Error
+// below 2^-46 relative; never negative.
 LOGSUM_HOST_DEVICE inline double exp_minus_d_minus_1(double d) {
   if (d != d) return d;
   if (d > 709) return std::numeric_limits<double>::infinity();
   if (d < -1000) return -1 - d;
-  constexpr double kLn2High = 0x1.62e42feep-1;  // 32 bits: k times it is exact
-  constexpr double kLn2Low = 0x1.a39ef35793c76p-33;
-  const double k = std::rint(d * kLog2e);
-  const double r = (d - k * kLn2High) - k * kLn2Low;
-  double series = 0;
-  for (int i = 14; i >= 2; --i) series = (1.0 + r * series) * (1.0 / i);
-  const double q = r * r * series;
-  if (k == 0) return q;
-  const double scale = std::ldexp(1.0, static_cast<int>(k));
-  return (scale * (r + q) + (scale - 1)) - d;
+  const ReducedExp e(d);
+  if (e.k == 0) return e.q;
+  const double scale = std::ldexp(1.0, static_cast<int>(e.k));
+  return (scale * (e.r + e.q) + (scale - 1)) - d;
 }
 
 // A token's estimates, in f64.
