@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 
 #include "logsum/approx_kl.hpp"
+#include "logsum/group_advantages.hpp"
+#include "logsum/importance_weights.hpp"
 #include "logsum/logsumexp.hpp"
 #include "logsum/measure.hpp"
 #include "logsum/softmax.hpp"
@@ -138,7 +140,10 @@ TEST(Workspace, SizesOfNonsense) {
             {.grad_output = huge, .output = huge, .grad_logits = huge, .dim = 0}),
         logsumexp_workspace_size({.logits = huge, .dim = 0}),
         logsumexp_backward_workspace_size({.logits = huge, .grad_logits = huge, .dim = 0}),
-        approx_kl_workspace_size({.per_token_logps = huge})};
+        approx_kl_workspace_size({.per_token_logps = huge}),
+        group_advantages_workspace_size({.rewards = on_gpu, .scale = AdvantageScale::batch}),
+        importance_weights_workspace_size({.old_per_token_logps = on_gpu, .count = z}),
+        importance_weights_workspace_size({.cu_seqlens = huge, .count = z})};
     for (const std::size_t size : sizes) EXPECT_LE(size, std::size_t{1} << 61);
   }
 }

@@ -2,6 +2,7 @@
 #include "logsum/group_advantages.hpp"
 
 #include "support/advantages.hpp"
+#include "support/all_machines.hpp"
 #include "support/layouts.hpp"
 
 namespace logsum::test {
@@ -148,17 +149,12 @@ TEST(GroupAdvantages, MaskedSamplesDontCount) {
 }
 
 TEST(GroupAdvantages, BitsAreTheSameEverywhere) {
-  BackwardsExecutor seven(7), many(300);
   for (const GroupAdvantagesArgs& args : advantage_parameters())
     for (const auto& [groups, size] : std::vector<std::pair<std::int64_t, std::int64_t>>{
              {1, 1}, {3, 8}, {31, 100}, {257, 16}, {5000, 5}, {4, 3001}}) {
       const Rewards rewards = gaussian(groups * size, 9, 1, 0.7f);
       const Advantages first = advantages_of(rewards, size, args, fast_contexts()[0]);
-      std::vector<Context> contexts = contract_contexts();
-      for (Executor* executor : {&default_executor(), &inline_executor(),
-                                 static_cast<Executor*>(&seven), static_cast<Executor*>(&many)})
-        contexts.push_back({.executor = executor});
-      for (const Context& context : contexts) {
+      for (const Context& context : all_machines()) {
         SCOPED_TRACE(describe(args) + ", " + name_of(context));
         ASSERT_TRUE(same_bits(advantages_of(rewards, size, args, context), first));
       }

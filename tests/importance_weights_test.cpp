@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "logsum/importance_weights.hpp"
 
-#include "support/layouts.hpp"
+#include "support/all_machines.hpp"
 #include "support/weights.hpp"
 
 namespace logsum::test {
@@ -144,7 +144,6 @@ TEST(ImportanceWeights, NoTokensNoStatistics) {
 }
 
 TEST(ImportanceWeights, BitsAreTheSameEverywhere) {
-  BackwardsExecutor seven(7), many(300);
   std::vector<std::int64_t> lengths;
   for (const std::int64_t sequences : {1, 10, 300})
     for (const ImportanceWeightsArgs& args : importance_parameters()) {
@@ -152,11 +151,7 @@ TEST(ImportanceWeights, BitsAreTheSameEverywhere) {
         lengths.push_back(kLengths[lengths.size() % kLengths.size()]);
       const Rollout r = rollout(lengths, 0.02f, 5);
       const Weights first = weights_of(r, args, fast_contexts()[0]);
-      std::vector<Context> contexts = contract_contexts();
-      for (Executor* executor : {&default_executor(), &inline_executor(),
-                                 static_cast<Executor*>(&seven), static_cast<Executor*>(&many)})
-        contexts.push_back({.executor = executor});
-      for (const Context& context : contexts) {
+      for (const Context& context : all_machines()) {
         SCOPED_TRACE(describe(args) + ", " + name_of(context));
         ASSERT_TRUE(same_bits(weights_of(r, args, context), first));
       }
