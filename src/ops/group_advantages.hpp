@@ -76,7 +76,7 @@ struct GroupAdvantagesPlan {
     return {members.count, base, mean_above, squares, RowStatus::ok};
   }
 
-  // All samples of the groups that are ok, as one group.
+  // All samples of the groups that are ok, as one group. Others have a count of 0 and add nothing.
   template <class InLanes>
   LOGSUM_HOST_DEVICE GroupMeasure measure_batch(const GroupMeasure* measures,
                                                 const InLanes& in_lanes) const {
@@ -85,12 +85,11 @@ struct GroupAdvantagesPlan {
     });
     if (members.count == 0) return {};
     const double base = measures[members.first].base;
-    // term(n, the group's mean above the base, its squares) of those that are ok
+    // term(n, the group's mean above the base, its squares)
     const auto sum_of = [&](const auto& term) {
       return in_lanes(groups,
                       [&](std::int64_t group) {
                         const GroupMeasure& m = measures[group];
-                        if (!m.is_ok()) return Sum();
                         return Sum{
                             term(static_cast<double>(m.count), m.base - base + m.mean, m.squares)};
                       })
