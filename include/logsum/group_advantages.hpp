@@ -22,8 +22,8 @@
 // Determinism: a group's bits depend on its rewards and mask; under batch scaling on all of them.
 //   Sums in f64 in the order of src/core/lane_sums.hpp, of differences from the group's first
 //   sample: the same on every device, with any strides or threads.
-// Workspace: group_advantages_workspace_size(args) bytes, from shapes only; 0 but for batch
-// scaling. Aliasing: outputs may not overlap inputs or one another.
+// Workspace: group_advantages_workspace_size(args) bytes, from shapes only; 0 unless by batch.
+// Aliasing: outputs may not overlap inputs or one another.
 #pragma once
 
 #include "logsum/context.hpp"
