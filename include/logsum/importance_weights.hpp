@@ -17,7 +17,7 @@
 //   weight is 0, where only sampling is +∞; both clipped as any other. Weights beyond f32 are +∞:
 //   mean_weight is then +∞, effective_sample_size NaN. A NaN makes its token NaN, or its sequence,
 //   clipped or not, and the statistics; so does a sequence with factors of 0 and +∞.
-// Mask: where completion_mask is 0 the token isn't looked at, doesn't count, and its weight is 1. No
+// Mask: where completion_mask is 0 the token isn't looked at, doesn't count, and has weight 1. No
 //   tokens: statistics 0.
 // cu_seqlens: sequence b is [cu_seqlens[b], cu_seqlens[b + 1]), the first from 0 on; tokens behind
 //   the last are as masked. Must not fall: a token of two sequences has the weight of either.
