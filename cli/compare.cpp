@@ -37,8 +37,8 @@ class Operations {
       : pairs_(pairs), session_(session), on_device_(session.gpu()) {
     for (const int side : {0, 1})
       for (std::size_t i = 0; i < pairs.counts.size(); ++i)  // what doesn't count may be beyond f32
-        logps_[side].push_back(
-            pairs.counts[i] != 0 ? static_cast<float>(pairs.logps[side][i]) : 0.0f);
+        logps_[side].push_back(pairs.counts[i] != 0 ? static_cast<float>(pairs.logps[side][i])
+                                                    : 0.0f);
   }
 
   KlEstimates kl() {
@@ -63,20 +63,19 @@ class Operations {
                            mode == ImportanceMode::truncate ? "truncate" : "mask");
     std::vector<float> weights(pairs_.counts.size());
     const auto one = [&](auto& value) { return on_device_.out(Tensor::of(&value, {1})); };
-    check(importance_weights(
-              {.old_per_token_logps = tokens(logps_[1]),
-               .sampling_per_token_logps = tokens(logps_[0]),
-               .completion_mask = tokens(pairs_.counts),
-               .weights = on_device_.out(
-                   Tensor::contiguous(weights.data(), DType::f32, pairs_.shape)),
-               .effective_sample_size = one(out.effective_sample_size),
-               .mean_weight = one(out.mean),
-               .clipped_fraction = one(out.clipped),
-               .level = level,
-               .mode = mode,
-               .clip_min = c.clip_min,
-               .clip_max = c.clip_max},
-              session_.context()),
+    check(importance_weights({.old_per_token_logps = tokens(logps_[1]),
+                              .sampling_per_token_logps = tokens(logps_[0]),
+                              .completion_mask = tokens(pairs_.counts),
+                              .weights = on_device_.out(
+                                  Tensor::contiguous(weights.data(), DType::f32, pairs_.shape)),
+                              .effective_sample_size = one(out.effective_sample_size),
+                              .mean_weight = one(out.mean),
+                              .clipped_fraction = one(out.clipped),
+                              .level = level,
+                              .mode = mode,
+                              .clip_min = c.clip_min,
+                              .clip_max = c.clip_max},
+                             session_.context()),
           pairs_.labels[0]);
     on_device_.finish();
     return out;
@@ -85,8 +84,8 @@ class Operations {
  private:
   template <class T>
   Tensor tokens(const std::vector<T>& values) {
-    return on_device_.in(Tensor::contiguous(const_cast<T*>(values.data()), dtype_of<T>,
-                                            pairs_.shape));
+    return on_device_.in(
+        Tensor::contiguous(const_cast<T*>(values.data()), dtype_of<T>, pairs_.shape));
   }
 
   const Pairs& pairs_;

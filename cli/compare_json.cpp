@@ -50,9 +50,8 @@ Json weights(const Comparison& c) {
         {"mean_weight", finite_or_null(static_cast<double>(w.mean))},
         {"clipped_share", finite_or_null(static_cast<double>(w.clipped))},
         {"effective_sample_size", finite_or_null(static_cast<double>(w.effective_sample_size))}};
-  return {{"clip_min", as_written(c.clip_min)},
-          {"clip_max", as_written(c.clip_max)},
-          {"modes", modes}};
+  return {
+      {"clip_min", as_written(c.clip_min)}, {"clip_max", as_written(c.clip_max)}, {"modes", modes}};
 }
 
 Json worst(const Comparison& c) {

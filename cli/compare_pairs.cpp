@@ -62,8 +62,8 @@ Input open_logps(const std::string& text, const Input* same_file, const NamedBy&
   if (input.array.shape.empty() || input.array.shape.size() > 2)
     refuse(fmt::format("shape {}, must be [T] or [B, T]", io::shape_text(input.array.shape)));
   if (input.array.bytes == 0)
-    refuse(fmt::format("shape {}, must have at least one token",
-                       io::shape_text(input.array.shape)));
+    refuse(
+        fmt::format("shape {}, must have at least one token", io::shape_text(input.array.shape)));
   return input;
 }
 
@@ -123,9 +123,9 @@ Pairs read_pairs(const PairsOptions& options) {
   p.shape = rollout.array.shape;
   p.counts.assign(p.logps[0].size(), 1);
   if (options.mask) {
-    const auto mask = read_integers(
-        *options.mask, rollout, {"mask", "tensor of i64, i32, u8 or bool", holds_a_mask},
-        "i64, i32, u8 or bool");
+    const auto mask = read_integers(*options.mask, rollout,
+                                    {"mask", "tensor of i64, i32, u8 or bool", holds_a_mask},
+                                    "i64, i32, u8 or bool");
     for (std::size_t i = 0; i < mask.size(); ++i) p.counts[i] = mask[i] != 0;
   }
   if (options.tokens)
@@ -142,10 +142,9 @@ Pairs read_pairs(const PairsOptions& options) {
 }
 
 std::string describe(const Pairs& pairs, const NotFinite& bad) {
-  return fmt::format("{} {} is {}", bad.side == 0 ? "rollout" : "trainer",
-                     row_name(pairs.shape, bad.at),
-                     std::isfinite(bad.value) ? fmt::format("{:.3g}", bad.value)
-                                              : short_number(bad.value));
+  return fmt::format(
+      "{} {} is {}", bad.side == 0 ? "rollout" : "trainer", row_name(pairs.shape, bad.at),
+      std::isfinite(bad.value) ? fmt::format("{:.3g}", bad.value) : short_number(bad.value));
 }
 
 }  // namespace logsum::cli

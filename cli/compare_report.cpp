@@ -27,8 +27,8 @@ Facts inputs(const Comparison& c) {
     facts.add(side == 0 ? "rollout" : "trainer",
               fmt::format("{}, {} {}", p.labels[side], to_string(p.dtypes[side]),
                           io::shape_text(p.shape)));
-  facts.add("tokens", fmt::format("{}: {} compared, {} masked, {} not finite", p.size(),
-                                  p.compared, p.masked, p.left_out));
+  facts.add("tokens", fmt::format("{}: {} compared, {} masked, {} not finite", p.size(), p.compared,
+                                  p.masked, p.left_out));
   if (p.left_out > 0) facts.add("not finite", describe_not_finite(p));
   facts.add("verdict", one_line(c.verdict));
   return facts;
@@ -60,8 +60,7 @@ Facts differences(const Comparison& c) {
 Table quantiles(const CompareStats& s) {
   std::vector<std::vector<std::string>> lines;
   for (std::size_t i = 0; i < kQuantiles.size(); ++i) {
-    lines.push_back(
-        {kQuantileNames[i], number(std::exp(s.log_ratio[i])), number(s.log_ratio[i])});
+    lines.push_back({kQuantileNames[i], number(std::exp(s.log_ratio[i])), number(s.log_ratio[i])});
     if (s.sequences) lines.back().push_back(number(s.sequences->mean_log_ratio[i]));
   }
   return s.sequences ? table_of({"", "ratio", "log-ratio", "mean of a sequence"}, 1, lines)
@@ -76,8 +75,7 @@ Table clipping(const Comparison& c) {
                      counted(clipped.below + clipped.above, total)});
   };
   for (const Clipped& clipped : c.stats.clipped) add(clipped, "tokens", c.pairs.compared);
-  if (c.stats.sequences)
-    add(c.stats.sequences->gspo, "sequences (GSPO)", c.stats.sequences->count);
+  if (c.stats.sequences) add(c.stats.sequences->gspo, "sequences (GSPO)", c.stats.sequences->count);
   return table_of({"band", "of", "below", "above", "outside"}, 5, lines);
 }
 
@@ -96,15 +94,14 @@ Table worst(const Comparison& c) {
   const Pairs& p = c.pairs;
   const bool ids = !p.tokens.empty();
   std::vector<std::vector<std::string>> lines;
-  for (std::size_t i = 0; i < std::min<std::size_t>(c.stats.worst.size(),
-                                                    static_cast<std::size_t>(c.worst));
-       ++i) {
+  for (std::size_t i = 0;
+       i < std::min<std::size_t>(c.stats.worst.size(), static_cast<std::size_t>(c.worst)); ++i) {
     const std::int64_t at = c.stats.worst[i];
     const auto index = static_cast<std::size_t>(at);
     lines.push_back({row_name(p.shape, at)});
     if (ids) lines.back().push_back(fmt::format("{}", p.tokens[index]));
-    for (const double x : {p.logps[0][index], p.logps[1][index], p.difference(at),
-                           std::exp(p.difference(at))})
+    for (const double x :
+         {p.logps[0][index], p.logps[1][index], p.difference(at), std::exp(p.difference(at))})
       lines.back().push_back(number(x));
   }
   return ids ? table_of({"position", "token id", "rollout", "trainer", "difference", "ratio"}, 1,
@@ -134,10 +131,10 @@ std::vector<Section> sections_of(const Comparison& c) {
        {},
        weights(c)}};
   if (c.worst > 0)
-    sections.push_back({c.pairs.shape.size() == 2 ? "Worst tokens, by sequence,token"
-                                                  : "Worst tokens",
-                        {},
-                        worst(c)});
+    sections.push_back(
+        {c.pairs.shape.size() == 2 ? "Worst tokens, by sequence,token" : "Worst tokens",
+         {},
+         worst(c)});
   return sections;
 }
 

@@ -56,8 +56,7 @@ double larger(const Pairs& pairs, std::int64_t i) {
 std::int64_t count_within(const Pairs& pairs, const std::function<double(double)>& limit) {
   std::int64_t count = 0;
   for (std::int64_t i = 0; i < pairs.size(); ++i)
-    count +=
-        pairs.is_counted(i) && std::abs(pairs.difference(i)) <= limit(larger(pairs, i));
+    count += pairs.is_counted(i) && std::abs(pairs.difference(i)) <= limit(larger(pairs, i));
   return count;
 }
 
@@ -77,8 +76,8 @@ Rounding find_rounding(const Pairs& pairs) {
     const double steps = on[0] && on[1] ? 1 : 0.5;
     const std::int64_t tokens = count_within(pairs, [&](double x) {
       return x == 0 ? 0
-                    : steps * std::max(std::ldexp(1.0, std::ilogb(x) + 1 - grid.digits),
-                                       grid.smallest);
+                    : steps *
+                          std::max(std::ldexp(1.0, std::ilogb(x) + 1 - grid.digits), grid.smallest);
     });
     if (tokens <= best.tokens) continue;
     best = {fmt::format("{} ({})", grid.name,
@@ -101,17 +100,17 @@ void judge_size(const Pairs& pairs, const CompareStats& s, Verdict& v) {
   const Rounding rounding = find_rounding(pairs);
   if (rounding.tokens == pairs.compared) {
     v.kind = VerdictKind::rounding;
-    v.text = fmt::format("rounding of {}: every difference is within {}", rounding.of,
-                         rounding.limit);
+    v.text =
+        fmt::format("rounding of {}: every difference is within {}", rounding.of, rounding.limit);
     return;
   }
   const Clipped& clipped = s.clipped.front();
   const double outside = share(clipped.below + clipped.above, pairs.compared);
   const double ess = s.effective_sample_size / static_cast<double>(pairs.compared);
-  v.kind = ess >= kSmallEss && outside <= kSmallClipped ? VerdictKind::small
-                                                        : VerdictKind::mismatch;
-  v.text = fmt::format("{}: effective sample size {}, {} of the ratios clipped",
-                       to_string(v.kind), percent(ess), percent(outside));
+  v.kind =
+      ess >= kSmallEss && outside <= kSmallClipped ? VerdictKind::small : VerdictKind::mismatch;
+  v.text = fmt::format("{}: effective sample size {}, {} of the ratios clipped", to_string(v.kind),
+                       percent(ess), percent(outside));
   if (share(rounding.tokens, pairs.compared) >= kMostlyRounding)
     v.reasons.push_back({"mostly_rounding",
                          fmt::format("{} of {} differences are rounding of {}, within {}; {} are "
@@ -197,9 +196,8 @@ void find_few_tokens(const Pairs& pairs, const CompareStats& s, Verdict& v) {
   const double held = std::accumulate(sizes.begin(), sizes.begin() + few, 0.0) /
                       (s.mean_abs * static_cast<double>(pairs.compared));
   if (held >= kMostOfIt)
-    v.reasons.push_back(
-        {"few_tokens", fmt::format("the worst 1 % of the tokens, {}, hold {} of it", few,
-                                   percent(held))});
+    v.reasons.push_back({"few_tokens", fmt::format("the worst 1 % of the tokens, {}, hold {} of it",
+                                                   few, percent(held))});
 }
 
 void find_bias(const Pairs& pairs, const CompareStats& s, Verdict& v) {
@@ -234,8 +232,8 @@ Verdict judge(const Pairs& pairs, const CompareStats& stats) {
   judge_size(pairs, stats, verdict);
   if (pairs.above_zero > 0)
     verdict.reasons.push_back(
-        {"above_zero", fmt::format("{} tokens have a log-prob above 0, which none can be",
-                                   pairs.above_zero)});
+        {"above_zero",
+         fmt::format("{} tokens have a log-prob above 0, which none can be", pairs.above_zero)});
   if (verdict.kind != VerdictKind::small && verdict.kind != VerdictKind::mismatch) return verdict;
   find_shift(pairs, stats, verdict);
   find_trend(stats, verdict);
