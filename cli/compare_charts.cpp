@@ -147,10 +147,13 @@ std::string histogram_chart(const Comparison& c) {
   plot.path("bars", bars);
   plot.path("outside", outside);
   double label = plot.top() + 10;
+  std::vector<double> marked;
   for (const Clipped& clipped : c.stats.clipped) {
     const double edges[] = {std::log1p(-clipped.band.low), std::log1p(clipped.band.high)};
     for (const int side : {0, 1}) {
-      if (!(std::abs(edges[side]) <= edge)) continue;
+      const bool again = std::ranges::find(marked, edges[side]) != marked.end();
+      if (again || !(std::abs(edges[side]) <= edge)) continue;
+      marked.push_back(edges[side]);
       const double at = plot.x(edges[side]);
       plot.line("epsilon", at, plot.top(), at, plot.bottom());
       plot.text("mark", side == 0 ? at - 5 : at + 5, label, side == 0 ? "end" : "start",
@@ -198,8 +201,8 @@ std::string position_chart(const Comparison& c) {
   plot.path("line", steps);
   plot.line("epsilon", plot.left(), plot.y(c.stats.mean_abs), plot.right(),
             plot.y(c.stats.mean_abs));
-  plot.text("mark", plot.right() - 4, plot.y(c.stats.mean_abs) - 6, "end",
-            "mean of all " + number(c.stats.mean_abs));
+  plot.text("mark", plot.right(), 15, "end",
+            fmt::format("dashed: mean of all, {:.3g}", c.stats.mean_abs));
   return plot.finish();
 }
 

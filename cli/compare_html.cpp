@@ -24,7 +24,8 @@ header p,footer,figcaption,.unit{color:var(--soft)}
 header p{margin:0;letter-spacing:.04em;font-size:13px}
 h1{font-size:26px;line-height:1.25;margin:2px 0 16px}
 h2{font-size:16px;line-height:1.35;margin:0 0 8px}
-section,figure{min-width:0;margin:0}
+.pair>*{min-width:0}
+section{margin-bottom:28px}
 .verdict{border-left:5px solid var(--hot);background:var(--card);border-radius:6px;
 padding:14px 18px;margin:0 0 20px}
 .verdict.good{border-color:var(--good)}.verdict.fair{border-color:var(--fair)}
@@ -35,14 +36,14 @@ margin:0 0 28px}
 .tiles div{border:1px solid var(--line);border-radius:6px;padding:10px 14px}
 .tiles span{display:block;color:var(--soft);font-size:13px}
 .tiles b{font-size:20px;font-weight:600;font-variant-numeric:tabular-nums}
-.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,460px),1fr));gap:28px;
-margin:0 0 28px}
-.wide{margin:0 0 28px}
+.pair{display:grid;align-items:start;grid-template-columns:repeat(auto-fit,minmax(min(100%,460px),1fr));gap:0 32px}
+figure{margin:0 0 28px}
 .scroll{overflow-x:auto}
-svg{display:block;width:100%;min-width:460px;height:auto}
+svg{display:block;width:100%;min-width:440px;height:auto}
 .wide svg{min-width:760px}
 svg text{font-size:12.5px;fill:var(--soft);font-variant-numeric:tabular-nums}
-svg .title{fill:var(--fg)}svg .mark{fill:var(--hot)}svg .note{fill:var(--fg)}
+svg .title{fill:var(--fg)}svg .mark{fill:var(--hot);paint-order:stroke;stroke:var(--bg);stroke-width:4px}
+svg .note{fill:var(--fg)}
 svg path{fill:none}
 svg .grid{stroke:var(--grid)}svg .axis{stroke:var(--soft)}
 svg .diagonal{stroke:var(--soft);stroke-dasharray:5 4}
@@ -63,6 +64,8 @@ th:last-child,td:last-child{padding-right:0}
 .facts th{text-align:left;color:var(--soft);vertical-align:top}
 .facts td{text-align:left;white-space:normal;overflow-wrap:anywhere}
 footer{font-size:13px;margin-top:32px}
+@media(max-width:640px){main{padding:18px 14px 32px}h1{font-size:22px}svg{min-width:330px}
+.wide svg{min-width:700px}svg text{font-size:17px}}
 )";
 
 std::string table_html(const Table& table) {
@@ -157,11 +160,11 @@ std::string to_html(const Comparison& c) {
       figure_html("Difference along the sequence", position_chart(c),
                   "Over all sequences that have a compared token there.") +
       "</div>\n";
-  for (std::size_t i = 0; i < 4; i += 2)
-    html += "<div class=\"pair\">\n" + section_html(sections[i]) + section_html(sections[i + 1]) +
-            "</div>\n";
-  for (std::size_t i = 4; i < sections.size(); ++i)
-    html += "<div class=\"wide\">\n" + section_html(sections[i]) + "</div>\n";
+  // Two stacks of about one height: inputs and quantiles beside the rest; the worst below both.
+  html += "<div class=\"pair\">\n<div>" + section_html(sections[0]) + section_html(sections[2]) +
+          "</div>\n<div>" + section_html(sections[1]) + section_html(sections[3]) +
+          section_html(sections[4]) + "</div>\n</div>\n";
+  for (std::size_t i = 5; i < sections.size(); ++i) html += section_html(sections[i]);
   return html + "<footer>Made by logsum " LOGSUM_VERSION
                 ". What each number is and the rules of the verdict: docs/compare.md.</footer>\n"
                 "</main>\n</body>\n</html>\n";

@@ -63,7 +63,7 @@ Table quantiles(const CompareStats& s) {
     lines.push_back({kQuantileNames[i], number(std::exp(s.log_ratio[i])), number(s.log_ratio[i])});
     if (s.sequences) lines.back().push_back(number(s.sequences->mean_log_ratio[i]));
   }
-  return s.sequences ? table_of({"", "ratio", "log-ratio", "mean of a sequence"}, 1, lines)
+  return s.sequences ? table_of({"", "ratio", "log-ratio", "sequence mean log-ratio"}, 1, lines)
                      : table_of({"", "ratio", "log-ratio"}, 1, lines);
 }
 

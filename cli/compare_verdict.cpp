@@ -181,8 +181,9 @@ void find_few_sequences(const Pairs& pairs, const CompareStats& s, Verdict& v) {
   if (held < kMostOfIt || held < 2 * tokens) return;
   v.reasons.push_back(
       {"few_sequences",
-       fmt::format("{} of {} sequences, first {}, hold {} of it with {} of the tokens", few,
-                   s.sequences->count, order.front(), percent(held), percent(tokens))});
+       fmt::format("{} of {} sequences ({} above all) hold {} of all |difference| with {} of the "
+                   "tokens",
+                   few, s.sequences->count, order.front(), percent(held), percent(tokens))});
 }
 
 void find_few_tokens(const Pairs& pairs, const CompareStats& s, Verdict& v) {
@@ -196,8 +197,9 @@ void find_few_tokens(const Pairs& pairs, const CompareStats& s, Verdict& v) {
   const double held = std::accumulate(sizes.begin(), sizes.begin() + few, 0.0) /
                       (s.mean_abs * static_cast<double>(pairs.compared));
   if (held >= kMostOfIt)
-    v.reasons.push_back({"few_tokens", fmt::format("the worst 1 % of the tokens, {}, hold {} of it",
-                                                   few, percent(held))});
+    v.reasons.push_back(
+        {"few_tokens", fmt::format("the worst 1 % of the tokens, {}, hold {} of all |difference|",
+                                   few, percent(held))});
 }
 
 void find_bias(const Pairs& pairs, const CompareStats& s, Verdict& v) {

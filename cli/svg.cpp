@@ -9,7 +9,7 @@
 namespace logsum::cli {
 namespace {
 
-constexpr double kMarginLeft = 66, kMarginRight = 14, kMarginTop = 22, kMarginBottom = 48;
+constexpr double kMarginLeft = 66, kMarginRight = 14, kMarginTop = 26, kMarginBottom = 48;
 
 double step_of(const Axis& axis, int count) {
   const double rough = (axis.high - axis.low) / count;
@@ -96,7 +96,7 @@ double Plot::place(const Axis& axis, double value, double begin, double end) {
 }
 
 void Plot::draw_axes() {
-  const int x_count = static_cast<int>((right_ - left_) / 75);
+  const int x_count = static_cast<int>((right_ - left_) / 60);
   const int y_count = static_cast<int>((bottom_ - top_) / 45);
   std::string grid;
   for (const double v : ticks(x_, x_count)) {
@@ -112,7 +112,7 @@ void Plot::draw_axes() {
   line("axis", left_, top_, left_, bottom_);
   text("title", (left_ + right_) / 2, bottom_ + 40, "middle", x_.title);
   // Above its axis, not turned beside it: it can be read without tilting one's head.
-  text("title", 4, 12, "start", y_.title);
+  text("title", 4, 15, "start", y_.title);
 }
 
 void Plot::path(const std::string& kind, const std::string& d) {

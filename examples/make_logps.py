@@ -3,7 +3,7 @@
 """Makes the arrays that docs/compare.md compares: made-up log-probs of 24 sequences by two engines.
 
 Most tokens are likely and some are not, as in sampled text. The rollout's engine is noisy, a little
-more for unlikely tokens, and stores bf16; in sequence 7 it goes astray from token 90 on, as with a
+more for unlikely tokens, and stores bf16; in sequence 7 it goes astray from token 60 on, as with a
 stale cache; and three tokens are off by some nats.
 
     python3 examples/make_logps.py examples/data
@@ -36,7 +36,7 @@ def npy(dtype, values):
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + data
 
 
-def main():
+def write(folder):
     random.seed(11)
     rollout, trainer, mask = [], [], []
     for sequence in range(SEQUENCES):
@@ -45,14 +45,13 @@ def main():
             likely = random.random() < 0.7
             true = -random.expovariate(20.0 if likely else 0.55) - 1e-6
             noise = 0.004 + 0.008 * min(-true, 4.0)
-            if sequence == 7 and token >= 90:
-                noise += 0.25
+            if sequence == 7 and token >= 60:
+                noise += 0.5
             trainer.append(true)
             rollout.append(min(true + random.gauss(0, noise), -1e-7))
             mask.append(int(token < length or sequence == 7))
     for at, by in ((3 * TOKENS + 17, -2.5), (12 * TOKENS + 60, 1.75), (20 * TOKENS + 5, -3.25)):
-        trainer[at] = rollout[at] + by
-    folder = pathlib.Path(sys.argv[1])
+        trainer[at] = min(rollout[at] + by, -1e-6)
     for name, dtype, values in (
         ("rollout_logps", "bf16", rollout),
         ("trainer_logps", "f32", trainer),
@@ -63,4 +62,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    write(pathlib.Path(sys.argv[1]))
