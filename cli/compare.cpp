@@ -186,11 +186,11 @@ void add_compare(CLI::App& app, const Globals& globals, Action& action) {
       ->type_name("OUT");
   command->add_flag("--json", o->json, "JSON on stdout");
   command->footer(
-      "ROLLOUT and TRAINER are FILE or FILE:TENSOR, of f32, f16, bf16 or f64. Without a\n"
-      "name: the tensor `logprob`, which score and sample write, else the file's only\n"
-      "floating tensor with one or two dimensions. ratio = exp(trainer - rollout); k1 to\n"
-      "k3 estimate KL(rollout || trainer). Tokens that are NaN or infinite are left out\n"
-      "and named, and the exit status is 1. The rules of the verdict: docs/compare.md.\n"
+      "ROLLOUT and TRAINER are FILE or FILE:TENSOR, of f32, f16, bf16 or f64. Without\n"
+      "a name: the tensor `logprob`, which score and sample write, else the file's only\n"
+      "floating tensor with one or two dimensions. ratio = exp(trainer - rollout); k1,\n"
+      "k2, k3 estimate KL(rollout || trainer). Tokens that are NaN or infinite are left\n"
+      "out and named, and the exit status is 1. Rules of the verdict: docs/compare.md.\n"
       "Options of all commands: logsum --help");
   command->callback([o, &globals, &action] {
     action = [o, &globals] {

@@ -112,11 +112,12 @@ void judge_size(const Pairs& pairs, const CompareStats& s, Verdict& v) {
   v.text = fmt::format("{}: effective sample size {}, {} of the ratios clipped", to_string(v.kind),
                        percent(ess), percent(outside));
   if (share(rounding.tokens, pairs.compared) >= kMostlyRounding)
-    v.reasons.push_back({"mostly_rounding",
-                         fmt::format("{} of {} differences are rounding of {}, within {}; {} are "
-                                     "more",
-                                     rounding.tokens, pairs.compared, rounding.of, rounding.limit,
-                                     pairs.compared - rounding.tokens)});
+    v.reasons.push_back(
+        {"mostly_rounding",
+         fmt::format("{} of {} differences are rounding of {}, within {}, and {} are "
+                     "more",
+                     rounding.tokens, pairs.compared, rounding.of, rounding.limit,
+                     pairs.compared - rounding.tokens)});
 }
 
 // One token earlier or later the two agree.

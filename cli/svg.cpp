@@ -9,7 +9,7 @@
 namespace logsum::cli {
 namespace {
 
-constexpr double kMarginLeft = 66, kMarginRight = 14, kMarginTop = 26, kMarginBottom = 48;
+constexpr double kMarginLeft = 66, kMarginRight = 22, kMarginTop = 26, kMarginBottom = 48;
 
 double step_of(const Axis& axis, int count) {
   const double rough = (axis.high - axis.low) / count;
@@ -97,7 +97,7 @@ double Plot::place(const Axis& axis, double value, double begin, double end) {
 
 void Plot::draw_axes() {
   const int x_count = static_cast<int>((right_ - left_) / 60);
-  const int y_count = static_cast<int>((bottom_ - top_) / 45);
+  const int y_count = static_cast<int>((bottom_ - top_) / 40);
   std::string grid;
   for (const double v : ticks(x_, x_count)) {
     grid += fmt::format("M{} {}V{}", coordinate(x(v)), coordinate(top_), coordinate(bottom_));

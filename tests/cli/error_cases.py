@@ -81,10 +81,8 @@ class Usage(ToolTest):
 
     def test_help_and_version(self):
         self.assertRegex(self.ok("--version"), r"^logsum \d+\.\d+\.\d+\n$")
-        for args in (
-            ["--help"],
-            *([c, "--help"] for c in ("score", "sample", "compare", "doctor", "info", "bench", "demo")),
-        ):
+        commands = ("score", "sample", "compare", "doctor", "info", "bench", "demo")
+        for args in (["--help"], *([c, "--help"] for c in commands)):
             self.assertIn("Usage: logsum", self.ok(*args))
         self.assertIn("null", self.ok("score", "--help"))
 
