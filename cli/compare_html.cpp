@@ -36,13 +36,15 @@ margin:0 0 28px}
 .tiles div{border:1px solid var(--line);border-radius:6px;padding:10px 14px}
 .tiles span{display:block;color:var(--soft);font-size:13px}
 .tiles b{font-size:20px;font-weight:600;font-variant-numeric:tabular-nums}
-.pair{display:grid;align-items:start;grid-template-columns:repeat(auto-fit,minmax(min(100%,460px),1fr));gap:0 32px}
+.pair{display:grid;align-items:start;
+grid-template-columns:repeat(auto-fit,minmax(min(100%,460px),1fr));gap:0 32px}
 figure{margin:0 0 28px}
 .scroll{overflow-x:auto}
 svg{display:block;width:100%;min-width:440px;height:auto}
 .wide svg{min-width:760px}
 svg text{font-size:12.5px;fill:var(--soft);font-variant-numeric:tabular-nums}
-svg .title{fill:var(--fg)}svg .mark{fill:var(--hot);paint-order:stroke;stroke:var(--bg);stroke-width:4px}
+svg .title{fill:var(--fg)}
+svg .mark{fill:var(--hot);paint-order:stroke;stroke:var(--bg);stroke-width:4px}
 svg .note{fill:var(--fg)}
 svg path{fill:none}
 svg .grid{stroke:var(--grid)}svg .axis{stroke:var(--soft)}

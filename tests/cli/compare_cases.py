@@ -94,9 +94,7 @@ class Numbers(CompareTest):
         out = self.json("compare", *paths)
         self.check(out, Truth([flat[0]], [flat[1]]))
         self.assertIsNone(out["sequences"])
-        self.assertEqual(
-            list(out["importance_weights"]["modes"]), ["token_truncate", "token_mask"]
-        )
+        self.assertEqual(list(out["importance_weights"]["modes"]), ["token_truncate", "token_mask"])
         self.assertEqual(set(out["worst"][0]) & {"sequence", "token"}, {"token"})
         self.assertIn("Worst tokens\n", self.ok("compare", *paths, "--html", "o.html"))
 
@@ -232,7 +230,10 @@ class Files(CompareTest):
         ids = self.write("row.npy", arrays.npy("I64", [1] * T))
         self.assert_fails(["compare", *good, "--tokens", ids], 1, "row.npy", "[40]", "[12, 40]")
         for option, values in (
-            ("--epsilon", ("", "x", "-0.1", "1.5", "0.2,", ",0.2", "0.2,0.3,0.4", "nan", "0.2,inf")),
+            (
+                "--epsilon",
+                ("", "x", "-0.1", "1.5", "0.2,", ",0.2", "0.2,0.3,0.4", "nan", "0.2,inf"),
+            ),
             ("--clip-max", ("", "-1", "nan", "inf", "1e31", "2x")),
             ("--clip-min", ("", "-1", "nan", "x")),
             ("--worst", ("-1", "1.5", "", "x")),
@@ -271,7 +272,9 @@ class Files(CompareTest):
         many = [[NAN] * T] + self.a[1:]
         path = self.write("many.npy", arrays.npy("F32", many))
         done = self.run_tool("compare", path, path)
-        self.assertIn("rollout 0,2 is nan and 77 more", done.stderr.replace(", trainer", " trainer"))
+        self.assertIn(
+            "rollout 0,2 is nan and 77 more", done.stderr.replace(", trainer", " trainer")
+        )
 
     def test_quiet_and_devices(self):
         self.assertEqual(self.ok("compare", *self.files(), "--quiet"), "")

@@ -53,7 +53,9 @@ class HtmlTest(CompareTest):
         args = ["compare", *(files or self.files()), "--html", "o.html", *args]
         self.assertEqual(self.run_tool(*args).returncode, code)
         text = (self.dir / "o.html").read_text("utf-8")
-        charts = [xml.etree.ElementTree.fromstring(s) for s in re.findall(r"<svg.*?</svg>", text, re.S)]
+        charts = [
+            xml.etree.ElementTree.fromstring(s) for s in re.findall(r"<svg.*?</svg>", text, re.S)
+        ]
         self.assertEqual(len(charts), 3)
         return text, Page(text), charts
 

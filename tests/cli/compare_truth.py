@@ -23,11 +23,7 @@ class Truth:
     def __init__(self, rollout, trainer, mask=None):
         self.total = sum(map(len, rollout))
         self.sequences = [
-            [
-                ((i, j), x, y)
-                for j, (x, y) in enumerate(zip(a, b))
-                if mask is None or mask[i][j]
-            ]
+            [((i, j), x, y) for j, (x, y) in enumerate(zip(a, b)) if mask is None or mask[i][j]]
             for i, (a, b) in enumerate(zip(rollout, trainer))
         ]
         tokens = [t for s in self.sequences for t in s]
@@ -49,9 +45,7 @@ class Truth:
         self.quantiles = {
             name: (quantile(d, q), math.exp(quantile(d, q))) for name, q in QUANTILES.items()
         }
-        self.worst = [
-            at for at, x, y in sorted(tokens, key=lambda t: (-abs(t[2] - t[1]), t[0]))
-        ]
+        self.worst = [at for at, x, y in sorted(tokens, key=lambda t: (-abs(t[2] - t[1]), t[0]))]
 
     @property
     def correlation(self):
