@@ -15,6 +15,7 @@ using Action = std::function<int()>;  // returns the exit code
 
 void add_score(CLI::App& app, const Globals& globals, Action& action);
 void add_sample(CLI::App& app, const Globals& globals, Action& action);
+void add_compare(CLI::App& app, const Globals& globals, Action& action);
 void add_doctor(CLI::App& app, const Globals& globals, Action& action);
 void add_info(CLI::App& app, const Globals& globals, Action& action);
 void add_demo(CLI::App& app, const Globals& globals, Action& action);

@@ -54,20 +54,22 @@ void choose(Input& input, const io::ArrayInfo& array) {
   if (!array.name.empty()) input.label += ':' + io::printable(array.name);
 }
 
-bool is_floating(DType dtype) { return is_logits_dtype(dtype) || dtype == DType::f64; }
+bool is_logits(const io::ArrayInfo& array) {
+  return is_floating(array.dtype) && array.shape.size() >= 2;
+}
 
-const io::ArrayInfo& default_logits(const io::ArrayFile& file) {
+const io::ArrayInfo& default_array(const io::ArrayFile& file, const Wanted& wanted) {
   if (file.format() == io::ArrayFile::Format::npy) return file.arrays().front();
-  if (const io::ArrayInfo* array = file.find("logits")) return *array;
+  if (const io::ArrayInfo* array = file.find(wanted.name)) return *array;
   std::vector<const io::ArrayInfo*> candidates;
   for (const io::ArrayInfo& array : file.arrays())
-    if (is_floating(array.dtype) && array.shape.size() >= 2) candidates.push_back(&array);
+    if (wanted.qualifies(array)) candidates.push_back(&array);
   if (candidates.size() == 1) return *candidates.front();
 
   const std::string path = io::printable(file.path(), 4096);
   if (candidates.empty())
-    throw DataError(path +
-                    ": no tensor \"logits\" and no floating tensor with two or more dimensions");
+    throw DataError(
+        fmt::format("{}: no tensor \"{}\" and no {}", path, wanted.name, wanted.description));
   constexpr std::size_t kShown = 8;
   std::string list;
   for (std::size_t i = 0; i < std::min(candidates.size(), kShown); ++i)
@@ -75,6 +77,18 @@ const io::ArrayInfo& default_logits(const io::ArrayFile& file) {
                         to_string(candidates[i]->dtype), io::shape_text(candidates[i]->shape));
   if (candidates.size() > kShown) list += fmt::format(" and {} more", candidates.size() - kShown);
   throw UsageError(fmt::format("{}: which tensor? Name one as FILE:TENSOR: {}", path, list));
+}
+
+// Copied through memcpy: the file promises no alignment.
+template <class Stored>
+std::vector<std::int64_t> copied(const io::ArrayInfo& array) {
+  std::vector<std::int64_t> values(array.bytes / sizeof(Stored));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    Stored value;
+    std::memcpy(&value, static_cast<const std::byte*>(array.data) + i * sizeof value, sizeof value);
+    values[i] = value;
+  }
+  return values;
 }
 
 }  // namespace
@@ -85,10 +99,35 @@ std::int64_t Input::rows() const {
   return n;
 }
 
-Input open_logits(const std::string& text, const Input* same_file) {
+bool is_floating(DType dtype) { return is_logits_dtype(dtype) || dtype == DType::f64; }
+
+Input open_array(const std::string& text, const Input* same_file, const Wanted& wanted,
+                 const NamedBy& named) {
   std::optional<std::string> tensor;
   Input input = open(text, same_file, tensor);
-  choose(input, tensor ? input.file->at(*tensor) : default_logits(*input.file));
+  if (named.name) {
+    if (tensor)
+      throw UsageError(fmt::format("{} is {}, but {} already names a tensor", named.option,
+                                   io::in_quotes(*named.name), io::in_quotes(text)));
+    tensor = named.name;
+  }
+  choose(input, tensor ? input.file->at(*tensor) : default_array(*input.file, wanted));
+  return input;
+}
+
+std::vector<std::int64_t> integers_of(const io::ArrayInfo& array) {
+  switch (array.dtype) {
+    case DType::i64: return copied<std::int64_t>(array);
+    case DType::i32: return copied<std::int32_t>(array);
+    default: return copied<std::uint8_t>(array);
+  }
+}
+
+Input open_logits(const std::string& text, const Input* same_file) {
+  Input input = open_array(text, same_file,
+                           {.name = "logits",
+                            .description = "floating tensor with two or more dimensions",
+                            .qualifies = is_logits});
   const io::ArrayInfo& array = input.array;
   const auto refuse = [&](const std::string& why) {
     throw DataError(fmt::format("{}: {}", input.label, why));
@@ -124,19 +163,7 @@ std::vector<std::int64_t> read_targets(const std::optional<std::string>& text, c
                                 io::shape_text(array.shape), io::shape_text(logits.leading()),
                                 logits.label, io::shape_text(logits.array.shape)));
 
-  // Copied through memcpy: the file promises no alignment.
-  std::vector<std::int64_t> targets(static_cast<std::size_t>(logits.rows()));
-  if (array.dtype == DType::i64) {
-    if (!targets.empty()) std::memcpy(targets.data(), array.data, array.bytes);
-  } else {
-    for (std::size_t i = 0; i < targets.size(); ++i) {
-      std::int32_t value;
-      std::memcpy(&value, static_cast<const std::byte*>(array.data) + i * sizeof value,
-                  sizeof value);
-      targets[i] = value;
-    }
-  }
-  return targets;
+  return integers_of(array);
 }
 
 void check_targets(const std::vector<std::int64_t>& targets, const std::string& label,

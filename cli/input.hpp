@@ -27,6 +27,29 @@ struct Input {
   }
 };
 
+// Which array of a file is meant where the user names none: an NPY file's; else the tensor `name`,
+// else the only one that qualifies.
+struct Wanted {
+  const char* name;
+  const char* description;
+  bool (*qualifies)(const io::ArrayInfo&);
+};
+
+// A tensor named by an option of its own rather than as FILE:TENSOR.
+struct NamedBy {
+  const char* option = "";
+  std::optional<std::string> name;
+};
+
+// Any array. Throws UsageError where the user has to choose, or named two.
+Input open_array(const std::string& text, const Input* same_file, const Wanted& wanted,
+                 const NamedBy& named = {});
+
+bool is_floating(DType dtype);
+
+// The values of an array of i64, i32, u8 or bool.
+std::vector<std::int64_t> integers_of(const io::ArrayInfo& array);
+
 // Logits [..., V] of f32, f16 or bf16. Without a tensor name: `logits`, else the file's only
 // floating tensor with two or more dimensions. Throws UsageError where the user has to choose,
 // DataError or FileError where the file is at fault.

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
@@ -67,6 +68,24 @@ double parse_uniform(const std::string& text) {
   double value = 0;
   if (!read_all(text, value) || !(value >= 0 && value < 1)) refuse("--u", text, "in [0, 1)");
   return value;
+}
+
+double parse_number(const std::string& option, const std::string& text, double min, double max) {
+  double value = 0;
+  if (!read_all(text, value) || !(value >= min && value <= max))
+    refuse(option, text, fmt::format("a number in [{}, {}]", min, max));
+  return value;
+}
+
+ClipBand parse_clip_band(const std::string& option, const std::string& text) {
+  const std::size_t comma = std::min(text.find(','), text.size());
+  const std::string first = text.substr(0, comma);
+  const std::string second = comma < text.size() ? text.substr(comma + 1) : first;
+  ClipBand band{};
+  if (!read_all(first, band.low) || !read_all(second, band.high) ||
+      !(band.low >= 0 && band.low <= 1 && band.high >= 0 && band.high <= 1e6))
+    refuse(option, text, "LOW or LOW,HIGH with LOW in [0, 1] and HIGH in [0, 1e6]");
+  return band;
 }
 
 }  // namespace logsum::cli

@@ -19,4 +19,13 @@ float parse_temperature(const std::string& text, Zero zero);
 
 double parse_uniform(const std::string& text);
 
+// A number in [min, max].
+double parse_number(const std::string& option, const std::string& text, double min, double max);
+
+// LOW or LOW,HIGH: how far below and above 1 a ratio may be; LOW in [0, 1], HIGH in [0, 1e6].
+struct ClipBand {
+  double low, high;
+};
+ClipBand parse_clip_band(const std::string& option, const std::string& text);
+
 }  // namespace logsum::cli

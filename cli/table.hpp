@@ -48,6 +48,7 @@ class Facts {
  public:
   void add(std::string name, std::string value);
   std::string to_text(int width, bool colour) const;
+  const std::vector<std::pair<std::string, std::string>>& lines() const { return lines_; }
 
  private:
   std::vector<std::pair<std::string, std::string>> lines_;

@@ -313,6 +313,64 @@ static void policy_options_are_set_by_name(void) {
   CHECK(memcmp(&options, &defaults, sizeof options) == 0);
 }
 
+static void advantages_of_a_group(void) {
+  float rewards[3] = {1, 2, 6}, advantages[3], mean = 9, std = 9;
+  const float wanted[3] = {-0.5f, -0.25f, 0.75f}, wanted_rloo[3] = {-3, -1.5f, 4.5f};
+  uint8_t mask[3] = {1, 1, 1};
+  int32_t group_status = 9;
+  logsum_group_advantages_args args = logsum_group_advantages_args_defaults();
+  CHECK(args.epsilon == 1e-4 && args.scale == LOGSUM_ADVANTAGE_SCALE_GROUP);
+  args.rewards = vector_of(rewards, LOGSUM_F32, 3);
+  args.mask = vector_of(mask, LOGSUM_U8, 3);
+  args.advantages = vector_of(advantages, LOGSUM_F32, 3);
+  args.mean = logsum_tensor_contiguous(&mean, LOGSUM_F32, 0, NULL);
+  args.std = logsum_tensor_contiguous(&std, LOGSUM_F32, 0, NULL);
+  args.group_status = logsum_tensor_contiguous(&group_status, LOGSUM_I32, 0, NULL);
+  args.epsilon = 4 - sqrt(7);
+  CHECK(logsum_group_advantages_workspace_size(&args) == 0);
+  CHECK_OK(logsum_group_advantages(&args, NULL));
+  CHECK(close_to(advantages, wanted, 3) && mean == 3 && fabsf(std - 2.6457513f) < 1e-6f);
+  CHECK(group_status == LOGSUM_ROW_OK);
+  args.scale = LOGSUM_ADVANTAGE_SCALE_BATCH;
+  CHECK(logsum_group_advantages_workspace_size(&args) > 0);
+  args.scale = LOGSUM_ADVANTAGE_SCALE_NONE;
+  args.baseline = LOGSUM_ADVANTAGE_BASELINE_LEAVE_ONE_OUT;
+  CHECK_OK(logsum_group_advantages(&args, NULL));
+  CHECK(close_to(advantages, wanted_rloo, 3));
+  args.scale = 3;
+  CHECK(strstr(logsum_group_advantages(&args, NULL).message, "scale is 3"));
+}
+
+static void weights_of_two_sequences(void) {
+  float old[3] = {-1, -2, -1}, sampling[3] = {-1.5f, -2.25f, -3}, weights[3];
+  const float wanted[3] = {2.117f, 2.117f, 0}, wanted_tokens[3] = {1.6487213f, 1.2840254f, 3};
+  uint8_t mask[3] = {1, 1, 1};
+  int32_t cu_seqlens[3] = {0, 2, 3};
+  int64_t count = 9;
+  float effective = 9, mean = 9, clipped = 9;
+  logsum_importance_weights_args args = logsum_importance_weights_args_defaults();
+  args.old_per_token_logps = vector_of(old, LOGSUM_F32, 3);
+  args.sampling_per_token_logps = vector_of(sampling, LOGSUM_F32, 3);
+  args.completion_mask = vector_of(mask, LOGSUM_BOOL, 3);
+  args.cu_seqlens = vector_of(cu_seqlens, LOGSUM_I32, 3);
+  args.weights = vector_of(weights, LOGSUM_F32, 3);
+  CHECK(logsum_importance_weights_workspace_size(&args) == 0);
+  args.count = logsum_tensor_contiguous(&count, LOGSUM_I64, 0, NULL);
+  args.effective_sample_size = logsum_tensor_contiguous(&effective, LOGSUM_F32, 0, NULL);
+  args.mean_weight = logsum_tensor_contiguous(&mean, LOGSUM_F32, 0, NULL);
+  args.clipped_fraction = logsum_tensor_contiguous(&clipped, LOGSUM_F32, 0, NULL);
+  CHECK(logsum_importance_weights_workspace_size(&args) > 0);
+  CHECK_OK(logsum_importance_weights(&args, NULL));
+  CHECK(close_to(weights, wanted, 3) && count == 3 && fabsf(effective - 2) < 1e-6f);
+  CHECK(fabsf(mean - 2 * 2.117f / 3) < 1e-6f && fabsf(clipped - 1.0f / 3) < 1e-6f);
+  args.level = LOGSUM_IMPORTANCE_LEVEL_TOKEN;
+  args.mode = LOGSUM_IMPORTANCE_MODE_TRUNCATE;
+  CHECK_OK(logsum_importance_weights(&args, NULL));
+  CHECK(close_to(weights, wanted_tokens, 3));
+  args.clip_min = 4;
+  CHECK(strstr(logsum_importance_weights(&args, NULL).message, "clip_min is 4 and clip_max 3"));
+}
+
 static void structs_are_versioned(void) {
   logsum_sample_args args = logsum_sample_args_defaults();
   struct {
@@ -465,6 +523,8 @@ int main(void) {
   kl_of_two_tokens();
   policy_loss_of_two_tokens();
   policy_options_are_set_by_name();
+  advantages_of_a_group();
+  weights_of_two_sequences();
   structs_are_versioned();
   backends_and_targets_are_listed();
   hosts_pool_is_used();

@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 
 #include "logsum/approx_kl.hpp"
+#include "logsum/group_advantages.hpp"
+#include "logsum/importance_weights.hpp"
 #include "logsum/logsumexp.hpp"
 #include "logsum/measure.hpp"
 #include "logsum/policy_loss.hpp"
@@ -143,7 +145,10 @@ TEST(Workspace, SizesOfNonsense) {
         policy_loss_workspace_size({.logits = huge}),
         policy_loss_workspace_size({.logits = on_gpu}),
         policy_loss_workspace_size({.logits = z, .cu_seqlens = huge}),
-        policy_loss_workspace_size({.logits = z, .vocab_size = kMost})};
+        policy_loss_workspace_size({.logits = z, .vocab_size = kMost}),
+        group_advantages_workspace_size({.rewards = on_gpu, .scale = AdvantageScale::batch}),
+        importance_weights_workspace_size({.old_per_token_logps = on_gpu, .count = z}),
+        importance_weights_workspace_size({.cu_seqlens = huge, .count = z})};
     for (const std::size_t size : sizes) EXPECT_LE(size, std::size_t{1} << 61);
   }
 }

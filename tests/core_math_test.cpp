@@ -30,27 +30,6 @@ std::vector<double> arguments(double most) {
   return all;
 }
 
-TEST(PortableExp, IsWithin1e15OfTheTruth) {
-  for (const double x : arguments(708)) {
-    const long double truth = std::exp(static_cast<long double>(x));
-    ASSERT_LE(std::fabs(portable_exp(x) - truth), 1e-15L * truth) << x;
-  }
-}
-
-TEST(PortableExp, IsExactAtItsEnds) {
-  constexpr double kInf = std::numeric_limits<double>::infinity();
-  EXPECT_EQ(portable_exp(0), 1);
-  EXPECT_EQ(portable_exp(-0.0), 1);
-  EXPECT_EQ(portable_exp(0x1p-54), 1);
-  EXPECT_EQ(portable_exp(0x1p-27), 1 + 0x1p-27);
-  EXPECT_EQ(portable_exp(-0x1p-27), 1 - 0x1p-27);
-  EXPECT_EQ(portable_exp(std::nextafter(708.0, 709.0)), kInf);
-  EXPECT_EQ(portable_exp(kInf), kInf);
-  EXPECT_EQ(portable_exp(std::nextafter(-708.0, -709.0)), 0);
-  EXPECT_EQ(portable_exp(-kInf), 0);
-  EXPECT_TRUE(std::isnan(portable_exp(std::nan(""))));
-}
-
 // Never falls as x rises, but by what it may err.
 TEST(PortableExp, Rises) {
   for (int k = -2000; k < 2000; ++k) {
@@ -88,7 +67,8 @@ TEST(ExpMinusXMinus1, HasRelativeAccuracyAndIsNeverNegative) {
   EXPECT_EQ(exp_minus_x_minus_1(-0.0), 0);
   EXPECT_EQ(exp_minus_x_minus_1(-1e300), 1e300);
   EXPECT_EQ(exp_minus_x_minus_1(-1000), 999);
-  EXPECT_EQ(exp_minus_x_minus_1(709), kInf);
+  EXPECT_LT(exp_minus_x_minus_1(709), kInf);
+  EXPECT_EQ(exp_minus_x_minus_1(710), kInf);
   EXPECT_EQ(exp_minus_x_minus_1(kInf), kInf);
   EXPECT_EQ(exp_minus_x_minus_1(-kInf), kInf);
   EXPECT_TRUE(std::isnan(exp_minus_x_minus_1(std::nan(""))));

@@ -20,6 +20,8 @@ OPERATIONS = {
     "softmax_backward": "softmax_backward",
     "logsumexp": "logsumexp",
     "approx_kl": "approx_kl",
+    "group_advantages": "group_advantages",
+    "importance_weights": "importance_weights",
 }
 
 PLACES = [

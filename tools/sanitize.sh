@@ -20,7 +20,7 @@ build address,undefined all
 ctest --test-dir build/address-undefined --output-on-failure -j2
 
 threaded=(context invariance_machine invariance_layout shards softmax softmax_backward logsumexp
-  approx_kl policy_loss_rows policy_loss_special)
+  approx_kl policy_loss_rows policy_loss_special group_advantages importance_weights)
 build thread "${threaded[@]/%/_test}"
 pattern=$(IFS='|' && echo "^(${threaded[*]/%/_test})\$")
 GTEST_FILTER='*Threads*:*SameTime*:*InPlace*:*LargeBatch*:*Workspace*:Shards.*' \

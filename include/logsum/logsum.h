@@ -522,6 +522,74 @@ LOGSUM_API logsum_status logsum_policy_loss(const logsum_policy_loss_args* args,
                                             const logsum_context* context);
 LOGSUM_API size_t logsum_policy_loss_workspace_size(const logsum_policy_loss_args* args);
 
+typedef enum logsum_advantage_scale {
+  LOGSUM_ADVANTAGE_SCALE_GROUP = 0,
+  LOGSUM_ADVANTAGE_SCALE_BATCH = 1,
+  LOGSUM_ADVANTAGE_SCALE_NONE = 2
+} logsum_advantage_scale;
+
+typedef enum logsum_advantage_baseline {
+  LOGSUM_ADVANTAGE_BASELINE_MEAN = 0,
+  LOGSUM_ADVANTAGE_BASELINE_LEAVE_ONE_OUT = 1
+} logsum_advantage_baseline;
+
+typedef struct logsum_group_advantages_args {
+  size_t struct_size;
+  double epsilon;
+  int32_t scale;    /* logsum_advantage_scale */
+  int32_t baseline; /* logsum_advantage_baseline */
+  logsum_tensor rewards, mask, advantages;
+  logsum_tensor mean, std, group_status;
+} logsum_group_advantages_args;
+
+static inline logsum_group_advantages_args logsum_group_advantages_args_defaults(void) {
+  logsum_group_advantages_args value;
+  memset(&value, 0, sizeof value);
+  value.struct_size = sizeof value;
+  value.epsilon = 1e-4;
+  return value;
+}
+
+LOGSUM_API logsum_status logsum_group_advantages(const logsum_group_advantages_args* args,
+                                                 const logsum_context* context);
+LOGSUM_API size_t logsum_group_advantages_workspace_size(const logsum_group_advantages_args* args);
+
+typedef enum logsum_importance_level {
+  LOGSUM_IMPORTANCE_LEVEL_TOKEN = 0,
+  LOGSUM_IMPORTANCE_LEVEL_SEQUENCE = 1
+} logsum_importance_level;
+
+typedef enum logsum_importance_mode {
+  LOGSUM_IMPORTANCE_MODE_TRUNCATE = 0,
+  LOGSUM_IMPORTANCE_MODE_MASK = 1,
+  LOGSUM_IMPORTANCE_MODE_NONE = 2
+} logsum_importance_mode;
+
+typedef struct logsum_importance_weights_args {
+  size_t struct_size;
+  int32_t level; /* logsum_importance_level */
+  int32_t mode;  /* logsum_importance_mode */
+  float clip_min, clip_max;
+  logsum_tensor old_per_token_logps, sampling_per_token_logps, completion_mask, cu_seqlens;
+  logsum_tensor weights;
+  logsum_tensor count, effective_sample_size, mean_weight, clipped_fraction;
+} logsum_importance_weights_args;
+
+static inline logsum_importance_weights_args logsum_importance_weights_args_defaults(void) {
+  logsum_importance_weights_args value;
+  memset(&value, 0, sizeof value);
+  value.struct_size = sizeof value;
+  value.level = LOGSUM_IMPORTANCE_LEVEL_SEQUENCE;
+  value.mode = LOGSUM_IMPORTANCE_MODE_MASK;
+  value.clip_max = 3.0f;
+  return value;
+}
+
+LOGSUM_API logsum_status logsum_importance_weights(const logsum_importance_weights_args* args,
+                                                   const logsum_context* context);
+LOGSUM_API size_t
+logsum_importance_weights_workspace_size(const logsum_importance_weights_args* args);
+
 #ifdef __cplusplus
 }
 #endif

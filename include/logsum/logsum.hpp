@@ -9,6 +9,8 @@
 #include "logsum/draw.hpp"
 #include "logsum/dtype.hpp"
 #include "logsum/executor.hpp"
+#include "logsum/group_advantages.hpp"
+#include "logsum/importance_weights.hpp"
 #include "logsum/logsumexp.hpp"
 #include "logsum/measure.hpp"
 #include "logsum/merge.hpp"

@@ -49,7 +49,9 @@ const BackendTable kTables[] = {
      .logsumexp = &cuda::logsumexp,
      .logsumexp_backward = &cuda::logsumexp_backward,
      .approx_kl = &cuda::approx_kl,
-     .policy_loss = &cuda::policy_loss},
+     .policy_loss = &cuda::policy_loss,
+     .group_advantages = &cuda::group_advantages,
+     .importance_weights = &cuda::importance_weights},
 #endif
 };
 

@@ -24,7 +24,9 @@ namespace logsum {
   OPERATION(logsumexp, LogsumexpPlan)                  \
   OPERATION(logsumexp_backward, LogsumexpBackwardPlan) \
   OPERATION(approx_kl, ApproxKlPlan)                   \
-  OPERATION(policy_loss, PolicyLossPlan)
+  OPERATION(policy_loss, PolicyLossPlan)               \
+  OPERATION(group_advantages, GroupAdvantagesPlan)     \
+  OPERATION(importance_weights, ImportanceWeightsPlan)
 
 #define LOGSUM_FORWARD_PLAN(name, Plan) struct Plan;
 LOGSUM_FOR_EACH_OPERATION(LOGSUM_FORWARD_PLAN)

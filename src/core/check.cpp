@@ -240,6 +240,19 @@ Status Checker::elements(const Argument& argument, const Argument& reference, in
   return {};
 }
 
+Status Checker::one_element(const Argument& argument, DType required,
+                            ElementsView& view) const noexcept {
+  const Tensor& t = argument.tensor;
+  if (!t.present()) return {};
+  LOGSUM_RETURN_IF_ERROR(tensor(argument));
+  LOGSUM_RETURN_IF_ERROR(dtype(argument, {required}));
+  if (t.elements() != 1)
+    return invalid("%s has shape %s, must have one element", argument.name, describe_shape(t).s);
+  view.data = static_cast<std::byte*>(t.data);
+  view.dtype = required;
+  return {};
+}
+
 Status Checker::per_row(const Argument& argument, const Argument& reference, int leading,
                         std::initializer_list<DType> dtypes, ElementsView& view) const noexcept {
   const Tensor& t = argument.tensor;

@@ -69,6 +69,9 @@ class Checker {
   Status elements(const Argument& argument, const Argument& reference, int leading,
                   const Elements& spec, ElementsView& view) const noexcept;
 
+  // An optional output of one element, of any rank; fills the view.
+  Status one_element(const Argument& argument, DType dtype, ElementsView& view) const noexcept;
+
   // A tensor parameter over the rows, or a single element for all of them.
   Status per_row(const Argument& argument, const Argument& reference, int leading,
                  std::initializer_list<DType> dtypes, ElementsView& view) const noexcept;

@@ -145,6 +145,13 @@ struct ElementsView {
   }
 };
 
+// Which elements count: where an optional bool or u8 isn't 0.
+struct MaskView : ElementsView {
+  LOGSUM_HOST_DEVICE bool counts(std::int64_t i) const {
+    return data == nullptr || *reinterpret_cast<const std::uint8_t*>(place(i).at) != 0;
+  }
+};
+
 // A parameter that is one value or one per row.
 template <class T>
 struct PerRowView {

@@ -35,10 +35,9 @@ class PolicyVisit {
       kept_with_loss += counts && plan_.keeps_loss(row);
     }
     rows_.before[plan_.logits.rows] = kept;
-    for (std::int64_t i = 0; i < plan_.sequences; ++i) {
-      const RowSpanOf span = plan_.rows_of(i);
-      rows_.lengths[i] =
-          span.begin < span.end ? rows_.before[span.end] - rows_.before[span.begin] : 0;
+    for (std::int64_t i = 0; i < plan_.sequences.count; ++i) {
+      const TokenRange span = plan_.sequences.range(i);
+      rows_.lengths[i] = rows_.before[span.end] - rows_.before[span.begin];
       nonempty += rows_.lengths[i] > 0;
     }
     *rows_.totals = plan_.totals(kept, kept_with_loss, nonempty);
@@ -97,7 +96,7 @@ class PolicyVisit {
 
   // Writes the results of a sequence's tokens, and what their gradients had to wait for.
   void finish_sequence(std::int64_t i) const {
-    const RowSpanOf span = plan_.rows_of(i);
+    const TokenRange span = plan_.sequences.range(i);
     const std::int64_t first = span.begin < span.end ? rows_.before[span.begin] : 0;
     const std::int64_t count = rows_.lengths[i];
     const auto at = [&](std::int64_t token) { return rows_.list[first + token]; };
@@ -132,8 +131,8 @@ class PolicyVisit {
   }
 
   void finish() const {
-    plan_.write_totals(
-        halving_sum<PolicySums>(plan_.sequences, [&](std::int64_t i) { return rows_.sums[i]; }));
+    plan_.write_totals(halving_sum<PolicySums>(plan_.sequences.count,
+                                               [&](std::int64_t i) { return rows_.sums[i]; }));
   }
 
  private:
@@ -173,7 +172,7 @@ Status policy_loss(const PolicyLossPlan& plan, const Context& context) {
   const std::size_t records =
       PolicyRows::aligned(rows * static_cast<std::size_t>(tiles) * sizeof(TileRecord));
   PolicyRows kept;
-  const auto sequences = static_cast<std::size_t>(plan.sequences);
+  const auto sequences = static_cast<std::size_t>(plan.sequences.count);
   Scratch<std::byte> workspace(context, records + kept.lay(nullptr, rows, sequences, false));
   kept.lay(workspace.data() + records, rows, sequences, false);
   const PolicyVisit visit(plan, *kernels_for(context.simd), kept,
@@ -191,8 +190,9 @@ Status policy_loss(const PolicyLossPlan& plan, const Context& context) {
     LOGSUM_RETURN_IF_ERROR(visit_runs(context, count, tiles, measure, score, write));
   else if (count > 0)
     LOGSUM_RETURN_IF_ERROR(visit_runs(context, count, tiles, measure, score));
-  LOGSUM_RETURN_IF_ERROR(parallel_rows(
-      context, plan.sequences, [&](std::int64_t i, TileScratch&) { visit.finish_sequence(i); }));
+  LOGSUM_RETURN_IF_ERROR(
+      parallel_rows(context, plan.sequences.count,
+                    [&](std::int64_t i, TileScratch&) { visit.finish_sequence(i); }));
   visit.finish();
   if (!plan.wants_gradient()) return {};
   if (coupled && count > 0)

@@ -105,10 +105,9 @@ __global__ __launch_bounds__(kListThreads) void list_kernel(
   if (thread == 0) call.rows.before[rows] = before;
   __syncthreads();
   std::int64_t nonempty = 0;
-  for (std::int64_t i = thread; i < plan.sequences; i += kListThreads) {
-    const RowSpanOf span = plan.rows_of(i);
-    const std::int64_t length =
-        span.begin < span.end ? call.rows.before[span.end] - call.rows.before[span.begin] : 0;
+  for (std::int64_t i = thread; i < plan.sequences.count; i += kListThreads) {
+    const TokenRange span = plan.sequences.range(i);
+    const std::int64_t length = call.rows.before[span.end] - call.rows.before[span.begin];
     call.rows.lengths[i] = length;
     nonempty += length > 0;
   }
@@ -150,7 +149,7 @@ Status policy_loss(const PolicyLossPlan& plan, const Context& context) {
   const std::size_t visit =
       PolicyRows::aligned(span_bytes(plan.logits.rows, tile_count(plan.logits.columns)));
   const auto rows = static_cast<std::size_t>(plan.logits.rows);
-  const auto sequences = static_cast<std::size_t>(plan.sequences);
+  const auto sequences = static_cast<std::size_t>(plan.sequences.count);
   PolicyRows kept;
   const DeviceScratch scratch(visit + kept.lay(nullptr, rows, sequences, true),
                               DeviceScratch::Counters::used, context);

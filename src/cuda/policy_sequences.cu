@@ -35,7 +35,7 @@ class SequenceVisit {
         plan_(call.plan),
         totals_(*call.rows.totals),
         index_(index),
-        span_(plan_.rows_of(index)),
+        span_(plan_.sequences.range(index)),
         first_(span_.begin < span_.end ? call.rows.before[span_.begin] : 0),
         count_(call.rows.lengths[index]) {}
 
@@ -83,7 +83,7 @@ class SequenceVisit {
   const PolicyLossPlan& plan_;
   const PolicyTotals totals_;
   std::int64_t index_;
-  RowSpanOf span_;
+  TokenRange span_;
   std::int64_t first_, count_;
 };
 
@@ -92,7 +92,7 @@ __global__ __launch_bounds__(kThreads) void sequences_kernel(
   __shared__ Shared<SequenceRoom> shared;
   __shared__ bool is_last;
   SequenceRoom& room = *shared;
-  for (std::int64_t i = blockIdx.x; i < call.plan.sequences; i += gridDim.x) {
+  for (std::int64_t i = blockIdx.x; i < call.plan.sequences.count; i += gridDim.x) {
     const SequenceVisit visit(call, i);
     visit.write_masked();
     const PolicySums sums = visit.run(room, derives);
@@ -108,7 +108,7 @@ __global__ __launch_bounds__(kThreads) void sequences_kernel(
   if (!is_last) return;
   // Not by loads that this CTA's L1 may answer: other CTAs have written them.
   const PolicySums total =
-      halving_sum_of_block(call.plan.sequences, room.sums,
+      halving_sum_of_block(call.plan.sequences.count, room.sums,
                            [&](std::int64_t i) { return load_past_l1(call.rows.sums + i); });
   if (threadIdx.x == 0) call.plan.write_totals(total);
 }
@@ -117,7 +117,8 @@ __global__ __launch_bounds__(kThreads) void sequences_kernel(
 
 Status finish_sequences(const PolicyCall& call, unsigned* counter, bool derives,
                         const Context& context) {
-  const auto blocks = static_cast<unsigned>(std::clamp<std::int64_t>(call.plan.sequences, 1, 1024));
+  const auto blocks =
+      static_cast<unsigned>(std::clamp<std::int64_t>(call.plan.sequences.count, 1, 1024));
   return launch_kernel(sequences_kernel, blocks, kThreads, 0, context, call, counter, derives);
 }
 

@@ -19,18 +19,6 @@ Status make_plan(const ApproxKlArgs& args, ApproxKlPlan& plan) noexcept {
     return check.elements(argument, logps, logps.tensor.rank,
                           {.dtypes = dtypes, .required = required, .output = output}, view);
   };
-  const auto single = [&](const Argument& argument, DType dtype, ElementsView& view) {
-    const Tensor& t = argument.tensor;
-    if (!t.present()) return Status();
-    LOGSUM_RETURN_IF_ERROR(check.tensor(argument));
-    LOGSUM_RETURN_IF_ERROR(check.dtype(argument, {dtype}));
-    if (t.elements() != 1)
-      return check.invalid("%s has shape %s, must have one element", argument.name,
-                           describe_shape(t).s);
-    view.data = static_cast<std::byte*>(t.data);
-    view.dtype = dtype;
-    return Status();
-  };
   const Argument ref_logps{"ref_per_token_logps", args.ref_per_token_logps};
   const Argument mask{"completion_mask", args.completion_mask};
   LOGSUM_RETURN_IF_ERROR(tokens(logps, {DType::f32}, true, false, plan.logps));
@@ -40,12 +28,12 @@ Status make_plan(const ApproxKlArgs& args, ApproxKlPlan& plan) noexcept {
   LOGSUM_RETURN_IF_ERROR(tokens({"k1", args.k1}, {DType::f32}, false, true, plan.k1));
   LOGSUM_RETURN_IF_ERROR(tokens({"k2", args.k2}, {DType::f32}, false, true, plan.k2));
   LOGSUM_RETURN_IF_ERROR(tokens({"k3", args.k3}, {DType::f32}, false, true, plan.k3));
-  LOGSUM_RETURN_IF_ERROR(single({"mean_k1", args.mean_k1}, DType::f32, plan.mean_k1));
-  LOGSUM_RETURN_IF_ERROR(single({"mean_k2", args.mean_k2}, DType::f32, plan.mean_k2));
-  LOGSUM_RETURN_IF_ERROR(single({"mean_k3", args.mean_k3}, DType::f32, plan.mean_k3));
-  LOGSUM_RETURN_IF_ERROR(single({"count", args.count}, DType::i64, plan.count));
+  LOGSUM_RETURN_IF_ERROR(check.one_element({"mean_k1", args.mean_k1}, DType::f32, plan.mean_k1));
+  LOGSUM_RETURN_IF_ERROR(check.one_element({"mean_k2", args.mean_k2}, DType::f32, plan.mean_k2));
+  LOGSUM_RETURN_IF_ERROR(check.one_element({"mean_k3", args.mean_k3}, DType::f32, plan.mean_k3));
+  LOGSUM_RETURN_IF_ERROR(check.one_element({"count", args.count}, DType::i64, plan.count));
   LOGSUM_RETURN_IF_ERROR(
-      single({"overflow_count", args.overflow_count}, DType::i64, plan.overflow_count));
+      check.one_element({"overflow_count", args.overflow_count}, DType::i64, plan.overflow_count));
   return check.no_overlap({{"k1", args.k1},
                            {"k2", args.k2},
                            {"k3", args.k3},

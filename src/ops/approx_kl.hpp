@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/kl.hpp"
+#include "core/mean.hpp"
 #include "core/rows.hpp"
 
 namespace logsum {
@@ -23,17 +24,14 @@ struct KlSums {
 
 struct ApproxKlPlan {
   std::int64_t tokens = 0;
-  ElementsView logps, ref_logps, mask;                            // [tokens]
+  ElementsView logps, ref_logps;                                  // [tokens]
+  MaskView mask;                                                  // [tokens]
   ElementsView k1, k2, k3;                                        // [tokens]
   ElementsView mean_k1, mean_k2, mean_k3, count, overflow_count;  // [1]
 
-  LOGSUM_HOST_DEVICE bool counts(std::int64_t token) const {
-    return !mask || *reinterpret_cast<const std::uint8_t*>(mask.place(token).at) != 0;
-  }
-
   // A masked token adds nothing. (To add 0 leaves every sum as it is: none is −0.)
   LOGSUM_HOST_DEVICE KlSums write_token(std::int64_t token) const {
-    if (!counts(token)) {
+    if (!mask.counts(token)) {
       write_estimates(token, 0.0f, 0.0f, 0.0f);
       return {};
     }
@@ -46,9 +44,9 @@ struct ApproxKlPlan {
   }
 
   LOGSUM_HOST_DEVICE void write_means(const KlSums& sums) const {
-    mean_k1.set(0, mean(sums.k1, sums.count));
-    mean_k2.set(0, mean(sums.k2, sums.count));
-    mean_k3.set(0, mean(sums.k3, sums.count));
+    mean_k1.set(0, mean_of(sums.k1, sums.count));
+    mean_k2.set(0, mean_of(sums.k2, sums.count));
+    mean_k3.set(0, mean_of(sums.k3, sums.count));
     count.set_integer(0, 0, sums.count);
     overflow_count.set_integer(0, 0, sums.overflow_count);
   }
@@ -59,10 +57,6 @@ struct ApproxKlPlan {
     k1.set(token, as_k1);
     k2.set(token, as_k2);
     k3.set(token, as_k3);
-  }
-
-  LOGSUM_HOST_DEVICE static float mean(double sum, std::int64_t count) {
-    return count > 0 ? static_cast<float>(sum / static_cast<double>(count)) : 0.0f;
   }
 };
 

@@ -108,29 +108,14 @@ class Shapes {
 
   Status sequences(const Tensor& cu_seqlens) noexcept {
     const Tensor& logits = logits_.tensor;
-    if (!cu_seqlens.present()) {
-      if (leading_ < 1)
-        return check_.invalid("logits has shape %s, must be [..., T, V]", describe_shape(logits).s);
-      sequence_dims_ = leading_ - 1;
-      plan_.tokens_per_sequence = logits.shape[leading_ - 1];
-      plan_.sequences = 1;
-      for (int i = 0; i < sequence_dims_; ++i) plan_.sequences *= logits.shape[i];
-      return {};
-    }
-    const Argument argument{"cu_seqlens", cu_seqlens};
-    LOGSUM_RETURN_IF_ERROR(check_.tensor(argument));
-    LOGSUM_RETURN_IF_ERROR(check_.dtype(argument, {DType::i32, DType::i64}));
-    if (leading_ != 1)
-      return check_.invalid("logits has shape %s, must be [N, V] where cu_seqlens is given",
-                            describe_shape(logits).s);
-    if (cu_seqlens.rank != 1 || cu_seqlens.shape[0] < 1)
-      return check_.invalid("cu_seqlens has shape %s, must be [B + 1]",
-                            describe_shape(cu_seqlens).s);
-    plan_.sequences = cu_seqlens.shape[0] - 1;
-    LOGSUM_RETURN_IF_ERROR(check_.elements(argument, argument, 1,
-                                           {.dtypes = {DType::i32, DType::i64}, .required = true},
-                                           plan_.cu_seqlens));
-    return check_.device().type == DeviceType::cpu ? rising() : Status();
+    const bool is_packed = cu_seqlens.present();
+    if (leading_ < 1 || (is_packed && leading_ != 1))
+      return check_.invalid("logits has shape %s, must be %s", describe_shape(logits).s,
+                            is_packed ? "[N, V] where cu_seqlens is given" : "[..., T, V]");
+    sequence_dims_ = leading_ - 1;
+    LOGSUM_RETURN_IF_ERROR(check_sequences(check_, {"logits", without_dim(logits, logits.rank - 1)},
+                                           {"cu_seqlens", cu_seqlens}, plan_.sequences));
+    return is_packed && check_.device().type == DeviceType::cpu ? rising() : Status();
   }
 
   Status tokens(const char* name, const Tensor& tensor, std::initializer_list<DType> dtypes,
@@ -148,12 +133,13 @@ class Shapes {
                              TokenOrSequenceView& view) const noexcept {
     if (!tensor.present()) return required ? check_.invalid("%s is missing", name) : Status();
     LOGSUM_RETURN_IF_ERROR(check_.tensor({name, tensor}));
-    const bool is_packed = static_cast<bool>(plan_.cu_seqlens);
+    const bool is_packed = static_cast<bool>(plan_.sequences.cu_seqlens);
     const bool is_one = !is_packed && sequence_dims_ == 0 && tensor.elements() == 1 &&
-                        (tensor.rank == 0 || plan_.tokens_per_sequence != 1);
-    view.is_per_sequence = is_packed ? tensor.rank == 1 && tensor.shape[0] == plan_.sequences &&
-                                           plan_.sequences != plan_.logits.rows
-                                     : tensor.rank == sequence_dims_ || is_one;
+                        (tensor.rank == 0 || plan_.sequences.length != 1);
+    view.is_per_sequence = is_packed
+                               ? tensor.rank == 1 && tensor.shape[0] == plan_.sequences.count &&
+                                     plan_.sequences.count != plan_.logits.rows
+                               : tensor.rank == sequence_dims_ || is_one;
     if (!view.is_per_sequence) return tokens(name, tensor, {DType::f32}, view.tensor);
     LOGSUM_RETURN_IF_ERROR(check_.dtype({name, tensor}, {DType::f32}));
     if (is_one) {
@@ -169,8 +155,8 @@ class Shapes {
  private:
   Status rising() const noexcept {
     std::int64_t before = 0;
-    for (std::int64_t i = 0; i <= plan_.sequences; ++i) {
-      const std::int64_t value = plan_.cu_seqlens.integer(i);
+    for (std::int64_t i = 0; i <= plan_.sequences.count; ++i) {
+      const std::int64_t value = plan_.sequences.cu_seqlens.integer(i);
       if (i == 0 ? value != 0 : value < before || value > plan_.logits.rows)
         return check_.invalid("cu_seqlens[%lld] is %lld, must rise from 0 to %lld (N)",
                               static_cast<long long>(i), static_cast<long long>(value),

@@ -6,6 +6,7 @@
 #include "core/rows.hpp"
 #include "core/scored_row.hpp"
 #include "logsum/policy_loss.hpp"
+#include "ops/sequences.hpp"
 
 namespace logsum {
 
@@ -32,10 +33,6 @@ struct TokenOrSequenceView {
   LOGSUM_HOST_DEVICE double at(std::int64_t row, std::int64_t sequence) const {
     return tensor.real(index(row, sequence));
   }
-};
-
-struct RowSpanOf {
-  std::int64_t begin, end;
 };
 
 // A row that counts, or, at the list's other end, one that doesn't.
@@ -87,8 +84,7 @@ struct PolicySums {
 
 struct PolicyLossPlan {
   RowsView logits, grad_logits;  // grad_logits.data null: not wanted
-  std::int64_t tokens_per_sequence = 0, sequences = 0;
-  ElementsView cu_seqlens;
+  Sequences sequences;
   ElementsView targets, completion_mask, old_logps, ref_logps, sampling_logps, entropy_mask;
   TokenOrSequenceView advantages, weights;
   ElementsView loss, per_token_loss, per_token_logps, per_token_kl, entropy, metrics, row_status;
@@ -104,21 +100,16 @@ struct PolicyLossPlan {
   }
   LOGSUM_HOST_DEVICE bool wants_gradient() const { return grad_logits.data != nullptr; }
 
-  LOGSUM_HOST_DEVICE RowSpanOf rows_of(std::int64_t sequence) const {
-    if (!cu_seqlens) return {sequence * tokens_per_sequence, (sequence + 1) * tokens_per_sequence};
-    return {offset(sequence), offset(sequence + 1)};
-  }
   // The sequence that has the row. (Of cu_seqlens that don't rise, some sequence.)
   LOGSUM_HOST_DEVICE std::int64_t sequence_of_row(std::int64_t row) const {
-    if (!cu_seqlens) {
-      const auto tokens = static_cast<std::uint32_t>(tokens_per_sequence);
-      if (logits.rows <= UINT32_MAX) return static_cast<std::uint32_t>(row) / tokens;
-      return row / tokens_per_sequence;
+    if (!sequences.cu_seqlens) {
+      if (logits.rows > UINT32_MAX) return row / sequences.length;
+      return static_cast<std::uint32_t>(row) / static_cast<std::uint32_t>(sequences.length);
     }
-    std::int64_t low = 0, high = sequences - 1;
+    std::int64_t low = 0, high = sequences.count - 1;
     while (low < high) {
       const std::int64_t middle = low + (high - low) / 2;
-      if (offset(middle + 1) > row)
+      if (sequences.range(middle).end > row)
         high = middle;
       else
         low = middle + 1;
@@ -276,10 +267,6 @@ struct PolicyLossPlan {
   }
 
  private:
-  LOGSUM_HOST_DEVICE std::int64_t offset(std::int64_t i) const {
-    const std::int64_t value = cu_seqlens.integer(i);
-    return value < 0 ? 0 : value > logits.rows ? logits.rows : value;
-  }
   LOGSUM_HOST_DEVICE static bool flag(const ElementsView& view, std::int64_t row) {
     return *reinterpret_cast<const std::uint8_t*>(view.place(row).at) != 0;
   }
@@ -290,7 +277,8 @@ struct PolicyLossPlan {
     switch (options.aggregation) {
       case Aggregation::token_mean: return static_cast<double>(kept);
       case Aggregation::constant: return static_cast<double>(logits.rows);
-      default: return static_cast<double>(options.count_empty_sequences ? sequences : nonempty);
+      default:
+        return static_cast<double>(options.count_empty_sequences ? sequences.count : nonempty);
     }
   }
 };

@@ -20,7 +20,7 @@ Status approx_kl(const ApproxKlPlan& plan, const Context&) {
   KlSums sums;
   for (std::int64_t token = 0; token < plan.tokens; ++token) {
     double k1 = 0, k2 = 0, k3 = 0;
-    if (plan.counts(token)) {
+    if (plan.mask.counts(token)) {
       const double logp = plan.logps.real(token);
       const double ref = plan.ref_logps.real(token);
       k1 = logp - ref;

@@ -249,7 +249,7 @@ bool fits(double x) {
 std::vector<Token> run_sequence(const PolicyLossPlan& plan, const PolicyTotals& totals,
                                 std::int64_t i) {
   std::vector<Token> tokens;
-  const RowSpanOf span = plan.rows_of(i);
+  const TokenRange span = plan.sequences.range(i);
   for (std::int64_t row = span.begin; row < span.end; ++row)
     if (plan.counts(row)) tokens.push_back(read_token(plan, totals, row, i));
   Sequence sequence(plan, tokens, plan.weights.tensor && plan.weights.is_per_sequence);
@@ -261,8 +261,8 @@ std::vector<Token> run_sequence(const PolicyLossPlan& plan, const PolicyTotals& 
 
 PolicyTotals count_tokens(const PolicyLossPlan& plan) {
   std::int64_t kept = 0, kept_with_loss = 0, nonempty = 0;
-  for (std::int64_t i = 0; i < plan.sequences; ++i) {
-    const RowSpanOf span = plan.rows_of(i);
+  for (std::int64_t i = 0; i < plan.sequences.count; ++i) {
+    const TokenRange span = plan.sequences.range(i);
     const std::int64_t before = kept;
     for (std::int64_t row = span.begin; row < span.end; ++row) {
       if (!plan.counts(row)) continue;
@@ -280,7 +280,7 @@ Status policy_loss(const PolicyLossPlan& plan, const Context&) {
   const PolicyTotals totals = count_tokens(plan);
   PolicySums sums;
   std::vector<Token> all;
-  for (std::int64_t i = 0; i < plan.sequences; ++i) {
+  for (std::int64_t i = 0; i < plan.sequences.count; ++i) {
     std::vector<Token> tokens = run_sequence(plan, totals, i);
     const double u = plan.unit(totals, static_cast<double>(tokens.size()));
     for (Token& token : tokens) {

@@ -8,7 +8,7 @@ import struct
 import unittest
 
 import arrays
-from tool import DEMO, ToolTest, rows
+from tool import DEMO, LOGPS, ToolTest, rows
 
 HAS_GPU = os.environ.get("LOGSUM_TEST_BACKEND") == "cuda"
 
@@ -124,6 +124,7 @@ class OnGpu(ToolTest):
         self.same("sample", policy, "--draws", "7", "--u", "0.25")
         self.same("sample", policy, "--temperature", "0")
         self.same("doctor", policy)
+        self.same("compare", *LOGPS)
         self.same("demo", DEMO)
 
     def test_several_blocks(self):

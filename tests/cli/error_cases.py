@@ -67,7 +67,7 @@ class Usage(ToolTest):
             self.ok(args[0], self.path, *args[1:])
 
     def test_the_command_line(self):
-        commands = "score, sample, doctor, info, bench, demo"
+        commands = "score, sample, compare, doctor, info, bench, demo"
         self.assert_fails([], 2, commands)
         self.assert_fails(["scroe", self.path], 2, '"scroe"', commands)
         self.assert_fails(["score"], 2, "INPUT")
@@ -81,10 +81,8 @@ class Usage(ToolTest):
 
     def test_help_and_version(self):
         self.assertRegex(self.ok("--version"), r"^logsum \d+\.\d+\.\d+\n$")
-        for args in (
-            ["--help"],
-            *([c, "--help"] for c in ("score", "sample", "doctor", "info", "bench", "demo")),
-        ):
+        commands = ("score", "sample", "compare", "doctor", "info", "bench", "demo")
+        for args in (["--help"], *([c, "--help"] for c in commands)):
             self.assertIn("Usage: logsum", self.ok(*args))
         self.assertIn("null", self.ok("score", "--help"))
 

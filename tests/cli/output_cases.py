@@ -11,7 +11,7 @@ import fcntl
 
 import arrays
 import tool
-from tool import DEMO, ToolTest, rows
+from tool import DEMO, LOGPS, ToolTest, rows
 
 
 class Output(ToolTest):
@@ -136,6 +136,7 @@ class Output(ToolTest):
             ["score", self.path],
             ["sample", self.path, "--json"],
             ["info"],
+            ["compare", *LOGPS],
             ["doctor", self.path],
             ["demo", DEMO],
             ["bench", "--vocab", 99, "--rows", 1, "--repeats", 1, "--filter", "logsumexp"],
@@ -206,6 +207,8 @@ class Terminal(ToolTest):
                 ["info", "--help"],
                 ["score", "--help"],
                 ["sample", "--help"],
+                ["compare", "--help"],
+                ["compare", *LOGPS],
                 ["doctor", "--help"],
                 ["bench", "--help"],
                 ["demo", "--help"],

@@ -77,6 +77,16 @@ inline const std::vector<Layout>& layouts() {
   return all;
 }
 
+// Those whose rows are along the last dimension.
+inline std::vector<Layout> layouts_of_last_dim() {
+  std::vector<Layout> last;
+  for (const Layout& layout : layouts()) {
+    const auto rank = static_cast<std::int64_t>(layout.place(2, 2).shape.size());
+    if (layout.dim == -1 || layout.dim == rank - 1) last.push_back(layout);
+  }
+  return last;
+}
+
 // Rows in a layout.
 class Rows {
  public:

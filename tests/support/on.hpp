@@ -41,6 +41,8 @@ void count_call();
   OPERATION(logsumexp_backward, LogsumexpBackwardArgs)            \
   OPERATION(approx_kl, ApproxKlArgs)                              \
   OPERATION(policy_loss, PolicyLossArgs)                          \
+  OPERATION(group_advantages, GroupAdvantagesArgs)                \
+  OPERATION(importance_weights, ImportanceWeightsArgs)            \
   WORKSPACE_SIZE(token_logprobs, TokenLogprobsArgs)               \
   WORKSPACE_SIZE(sample, SampleArgs)                              \
   WORKSPACE_SIZE(measure, MeasureArgs)                            \
@@ -49,7 +51,9 @@ void count_call();
   WORKSPACE_SIZE(logsumexp, LogsumexpArgs)                        \
   WORKSPACE_SIZE(logsumexp_backward, LogsumexpBackwardArgs)       \
   WORKSPACE_SIZE(approx_kl, ApproxKlArgs)                         \
-  WORKSPACE_SIZE(policy_loss, PolicyLossArgs)
+  WORKSPACE_SIZE(policy_loss, PolicyLossArgs)                     \
+  WORKSPACE_SIZE(group_advantages, GroupAdvantagesArgs)           \
+  WORKSPACE_SIZE(importance_weights, ImportanceWeightsArgs)
 
 LOGSUM_TEST_FOR_EACH_OPERATION(LOGSUM_TEST_OPERATION, LOGSUM_TEST_WORKSPACE_SIZE)
 #undef LOGSUM_TEST_OPERATION

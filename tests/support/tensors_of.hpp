@@ -112,6 +112,22 @@ inline std::vector<Tensor*> tensors_of(PolicyLossArgs& a) {
           &a.grad_scale.tensor};
 }
 
+inline std::vector<Tensor*> tensors_of(GroupAdvantagesArgs& a) {
+  return {&a.rewards, &a.mask, &a.advantages, &a.mean, &a.std, &a.group_status};
+}
+
+inline std::vector<Tensor*> tensors_of(ImportanceWeightsArgs& a) {
+  return {&a.old_per_token_logps,
+          &a.sampling_per_token_logps,
+          &a.completion_mask,
+          &a.cu_seqlens,
+          &a.weights,
+          &a.count,
+          &a.effective_sample_size,
+          &a.mean_weight,
+          &a.clipped_fraction};
+}
+
 // To where `device` says; a tensor that claims to be elsewhere than on the host goes on doing so.
 template <class Args>
 void move_to(DeviceType device, Copy<Args>& args) {

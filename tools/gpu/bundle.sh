@@ -47,7 +47,8 @@ ldd "$bundle"/bin/* | sed -n 's/.* => \(\/.*\) (.*/\1/p' | sort -u |
   grep -Ev '/(lib(c|m|dl|rt|pthread|gcc_s|stdc\+\+)|ld-linux.*)\.so' |
   grep -Fv "$bundle/" | xargs -r cp -Lt "$bundle/lib"
 strip "$bundle"/bin/* "$bundle"/lib/*
-cp examples/data/demo_logits.safetensors "$bundle/examples/data"
+cp examples/data/* "$bundle/examples/data"
+cp examples/make_logps.py "$bundle/examples"
 cp tests/cli_test.py "$bundle/tests"
 cp tests/cli/*.py "$bundle/tests/cli"
 cp tools/gpu/*.py tools/gpu/*.txt "$bundle/gpu"
