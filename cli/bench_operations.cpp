@@ -8,6 +8,7 @@
 #include "logsum/approx_kl.hpp"
 #include "logsum/logsumexp.hpp"
 #include "logsum/merge.hpp"
+#include "logsum/policy_loss.hpp"
 #include "logsum/sample.hpp"
 #include "logsum/softmax.hpp"
 #include "logsum/softmax_backward.hpp"
@@ -21,7 +22,7 @@ constexpr std::int64_t kDraws = 64;
 // Operations write here, one after the other.
 struct Room {
   std::vector<std::int64_t> targets, token;
-  std::vector<float> logprobs, lse, entropy, target_logits[2];
+  std::vector<float> logprobs, lse, entropy, target_logits[2], advantages;
   std::vector<std::byte> rows, gradients;  // each of the logits' size
   std::vector<std::byte> records[2];
   std::uint64_t calls = 0;  // each draws with other uniforms
@@ -38,6 +39,7 @@ class Operations {
     for (auto* floats : {&room_->logprobs, &room_->lse, &room_->entropy, &room_->target_logits[0],
                          &room_->target_logits[1]})
       floats->resize(count);
+    room_->advantages.resize(count, 1.0f);
   }
 
   std::vector<BenchOperation> all() const {
@@ -55,7 +57,9 @@ class Operations {
          once(write(softmax))},
         {"log_softmax_backward", rows, false, true, differentiate(log_softmax_backward),
          once(write(log_softmax))},
-        {"logsumexp_backward", rows, false, true, differentiate_sum(), once(reduce())}};
+        {"logsumexp_backward", rows, false, true, differentiate_sum(), once(reduce())},
+        {"policy_loss", rows, false, true, learn(0.0f)},
+        {"policy_loss + entropy", rows, false, true, learn(0.01f)}};
     if (z_.columns() > kTileColumns)
       list.push_back({"measure, merge: two shards", rows, true, true, shards()});
     if (z_.dtype() == DType::f32) list.push_back({"approx_kl", rows, false, true, compare()});
@@ -138,6 +142,20 @@ class Operations {
                                 .grad_logits = like_batch(room_->gradients)},
                                context),
             "logsumexp_backward");
+    };
+  }
+
+  // One sequence, with ratio 1.
+  Run learn(float entropy_coef) const {
+    return [=, *this](const Context& context) {
+      PolicyLossArgs args{.logits = batch(),
+                          .targets = first(room_->targets),
+                          .advantages = first(room_->advantages),
+                          .loss = Tensor::of(room_->lse.data(), {1}),
+                          .per_token_logps = first(room_->logprobs),
+                          .grad_logits = like_batch(room_->gradients)};
+      args.options.entropy_coef = entropy_coef;
+      check(policy_loss(args, context), "policy_loss");
     };
   }
 

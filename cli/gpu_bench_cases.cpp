@@ -19,10 +19,12 @@ std::vector<GpuCase> table() {
     for (const std::int64_t columns : {131072, 262144})
       cases.push_back({GpuFamily::sample, 1, columns, dtype});
   }
-  cases.push_back({GpuFamily::score, 4096, kVocab, DType::bf16});
-  cases.push_back({GpuFamily::score, 16384, 32000, DType::bf16});
-  cases.push_back({GpuFamily::score, 2048, 262144, DType::bf16});
-  cases.push_back({GpuFamily::score, 2048, kVocab, DType::f32});
+  for (const GpuFamily family : {GpuFamily::score, GpuFamily::loss}) {
+    cases.push_back({family, 4096, kVocab, DType::bf16});
+    cases.push_back({family, 16384, 32000, DType::bf16});
+    cases.push_back({family, 2048, 262144, DType::bf16});
+    cases.push_back({family, 2048, kVocab, DType::f32});
+  }
   for (const DType dtype : {DType::bf16, DType::f32})
     cases.push_back({GpuFamily::softmax, 4096, kVocab, dtype});
   cases.push_back({GpuFamily::top, 16384, 32000, DType::bf16});
@@ -55,8 +57,9 @@ std::vector<GpuCase> gpu_cases(const BenchOptions& options) {
   if (options.rows > 0 && !options.vocab.empty()) {
     for (const std::int64_t columns : options.vocab)
       for (const DType dtype : {DType::bf16, DType::f32})
-        for (const GpuFamily family : {GpuFamily::sample, GpuFamily::score, GpuFamily::top,
-                                       GpuFamily::softmax, GpuFamily::shards, GpuFamily::kl})
+        for (const GpuFamily family :
+             {GpuFamily::sample, GpuFamily::score, GpuFamily::top, GpuFamily::softmax,
+              GpuFamily::loss, GpuFamily::shards, GpuFamily::kl})
           cases.push_back({family, options.rows, columns, dtype});
     std::erase_if(cases, [](const GpuCase& c) { return !has_operations(c); });
     return cases;

@@ -9,7 +9,7 @@
 namespace logsum::cli {
 
 // Operations with the same inputs, outputs and shapes.
-enum class GpuFamily : std::uint8_t { sample, score, top, softmax, shards, kl };
+enum class GpuFamily : std::uint8_t { sample, score, top, softmax, loss, shards, kl };
 
 inline constexpr std::int64_t kGpuTop = 20;  // N of top-N
 

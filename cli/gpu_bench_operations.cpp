@@ -9,6 +9,7 @@
 #include "logsum/logsumexp.hpp"
 #include "logsum/measure.hpp"
 #include "logsum/merge.hpp"
+#include "logsum/policy_loss.hpp"
 #include "logsum/sample.hpp"
 #include "logsum/softmax.hpp"
 #include "logsum/softmax_backward.hpp"
@@ -44,6 +45,7 @@ class Operations {
       case GpuFamily::score: return scorers();
       case GpuFamily::top: return {top()};
       case GpuFamily::softmax: return softmaxes();
+      case GpuFamily::loss: return losses();
       case GpuFamily::shards: return {measured(), merged()};
       case GpuFamily::kl: return {compared()};
     }
@@ -84,14 +86,21 @@ class Operations {
     return Tensor::contiguous(memory(z_.bytes()), z_.shape().dtype, shape, z_.device());
   }
 
+  template <class T>
+  Tensor on_gpu(const std::vector<T>& host) {
+    const std::int64_t shape[] = {static_cast<std::int64_t>(host.size())};
+    const std::size_t bytes = host.size() * sizeof host[0];
+    const Tensor tensor = Tensor::contiguous(memory(bytes), dtype_of<T>, shape, z_.device());
+    gpu_.to_device(tensor.data, host.data(), bytes);
+    gpu_.wait();
+    return tensor;
+  }
+
   Tensor targets() {
     std::vector<std::int64_t> host(static_cast<std::size_t>(z_.shape().rows));
     for (std::size_t i = 0; i < host.size(); ++i)
       host[i] = static_cast<std::int64_t>(i) * 7919 % z_.shape().columns;
-    const Tensor tensor = per_row(DType::i64);
-    gpu_.to_device(tensor.data, host.data(), host.size() * sizeof host[0]);
-    gpu_.wait();
-    return tensor;
+    return on_gpu(host);
   }
 
   std::vector<GpuOperation> samplers() {
@@ -197,6 +206,36 @@ class Operations {
             .run = [of, kept = memory_](int input, const Context& context) {
               check(approx_kl(of(input), context), "approx_kl");
             }};
+  }
+
+  // Packed sequences of 512 tokens, with a KL term; every other sequence has A < 0.
+  std::vector<GpuOperation> losses() {
+    constexpr std::int64_t kTokens = 512;
+    const std::int64_t rows = z_.shape().rows;
+    const auto count = static_cast<std::size_t>(rows);
+    std::vector<std::int32_t> cuts;
+    for (std::int64_t i = 0; i < rows; i += kTokens) cuts.push_back(static_cast<std::int32_t>(i));
+    cuts.push_back(static_cast<std::int32_t>(rows));
+    std::vector<float> advantages(count);
+    for (std::size_t i = 0; i < count; ++i) advantages[i] = i / kTokens % 2 ? -0.5f : 1.0f;
+    PolicyLossArgs args{.targets = targets(),
+                        .advantages = on_gpu(advantages),
+                        .cu_seqlens = on_gpu(cuts),
+                        .old_per_token_logps = on_gpu(std::vector<float>(count, -12.0f)),
+                        .ref_per_token_logps = on_gpu(std::vector<float>(count, -12.2f)),
+                        .loss = on_gpu(std::vector<double>(1)),
+                        .per_token_logps = per_row(DType::f32),
+                        .grad_logits = like_logits()};
+    args.options.beta = 0.04f;
+    PolicyLossArgs entropy = args, sequence = args;
+    entropy.options.entropy_coef = 0.01f;
+    check(set_loss_type(sequence.options, "gspo"), "set_loss_type");
+    const auto loss = [&](const char* name, GpuTraffic traffic, const PolicyLossArgs& a) {
+      return make(name, traffic, &policy_loss, &policy_loss_workspace_size, a,
+                  &PolicyLossArgs::logits);
+    };
+    return {loss("policy_loss", kMap, args), loss("policy_loss + entropy", kMap, entropy),
+            loss("policy_loss, sequence level", kJoin, sequence)};
   }
 
   std::vector<GpuOperation> softmaxes() {

@@ -54,9 +54,10 @@ struct RowGradient {
 
   Fate fate = Fate::zero;
   bool has_entropy = false;
-  float c = 0, k = 0;  // has_entropy: dz = p·(c·log p + k)
+  // has_entropy: dz = e·(c·log p + k), of which the larger is 1: e has the gradient's size.
+  float c = 0, k = 0;
   int target = 0;
-  RowExp exp;  // has_entropy: p; else dz itself
+  RowExp exp;  // e; without entropy dz itself
   RowNorm norm;
 
   // dz of a column other than the target, by f64, for any logit. Not clamped as near ones are: the
@@ -90,7 +91,7 @@ LOGSUM_HOST_DEVICE inline float gradient_at_target(const ScoredRow& row, double 
   return static_cast<float>(at_target);
 }
 
-// The row's fate, and what of its gradient is no exponential and not the target's.
+// The row's fate.
 LOGSUM_HOST_DEVICE inline RowGradient gradient_of_row(const ScoredRow& row, double g, double c,
                                                       std::int64_t target) {
   RowGradient gradient;
@@ -105,10 +106,6 @@ LOGSUM_HOST_DEVICE inline RowGradient gradient_of_row(const ScoredRow& row, doub
   gradient.fate = RowGradient::Fate::computed;
   gradient.has_entropy = c != 0;
   gradient.target = static_cast<int>(target);
-  if (c != 0) {
-    gradient.c = static_cast<float>(c);
-    gradient.k = static_cast<float>(c * static_cast<double>(row.entropy) - g);
-  }
   return gradient;
 }
 
@@ -120,8 +117,18 @@ LOGSUM_HOST_DEVICE inline RowGradient whole_gradient_of_row(const ScoredRow& row
   RowGradient gradient = gradient_of_row(row, g, c, target);
   if (gradient.fate != RowGradient::Fate::computed) return gradient;
   gradient.norm = row.norm;
-  gradient.exp = RowExp(static_cast<double>(row.max),
-                        gradient.has_entropy ? row.at_max : -g * row.at_max, temperature);
+  double factor = -g;
+  if (gradient.has_entropy) {
+    const double k = c * static_cast<double>(row.entropy) - g;
+    factor = std::max(std::fabs(c), std::fabs(k));
+    if (!(factor <= std::numeric_limits<double>::max())) {
+      gradient.fate = RowGradient::Fate::nan;
+      return gradient;
+    }
+    gradient.c = static_cast<float>(c / factor);
+    gradient.k = static_cast<float>(k / factor);
+  }
+  gradient.exp = RowExp(static_cast<double>(row.max), factor * row.at_max, temperature);
   // For all tiles of a row or for none: their bits mustn't tell which tile has the maximum.
   gradient.exp.is_far = !gradient.exp.holds_up_to(row.max);
   return gradient;

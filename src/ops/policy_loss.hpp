@@ -210,7 +210,8 @@ struct PolicyLossPlan {
     const double h = has_entropy() ? static_cast<double>(row_entropy) : 0;
     const double per_entropy = keeps_loss(at.row) ? totals.per_entropy : 0;
     sums.loss = u * value - product(per_entropy, h);
-    if (is_scored && !(fits(value) && fits(derivatives.g) && fits(kl)))
+    if (is_scored &&
+        !(fits(value) && fits(derivatives.g) && fits(kl) && terms.ratio == terms.ratio))
       status = RowStatus::overflow;
     per_token_loss.set(at.row, static_cast<float>(value));
     per_token_kl.set(at.row, static_cast<float>(kl));

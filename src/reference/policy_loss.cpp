@@ -288,7 +288,8 @@ Status policy_loss(const PolicyLossPlan& plan, const Context&) {
       const bool is_scored = token.status == RowStatus::ok;
       if (!is_scored) token.loss = token.kl = kNan;
       sums.loss += u * token.loss - times(per_entropy, plan.has_entropy() ? token.entropy : 0);
-      if (is_scored && !(fits(token.loss) && fits(token.g) && fits(token.kl)))
+      if (is_scored &&
+          !(fits(token.loss) && fits(token.g) && fits(token.kl) && token.ratio == token.ratio))
         token.status = RowStatus::overflow;
       if (token.status != RowStatus::ok) {
         ++sums.bad;
