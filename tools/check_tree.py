@@ -20,6 +20,7 @@ OPERATIONS = {
     "softmax_backward": "softmax_backward",
     "logsumexp": "logsumexp",
     "approx_kl": "approx_kl",
+    "policy_loss": "policy_loss",
     "group_advantages": "group_advantages",
     "importance_weights": "importance_weights",
 }
