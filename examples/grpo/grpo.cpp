@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A tiny policy learns by GRPO to add two digits. From logits to tokens, log-probs, advantages, the
-// loss and its gradient with respect to the logits all is logsum's. Prints the reward as it grows,
-// for three seeds; the exit status is 0 if it has grown enough for each.
+// A tiny policy learns by GRPO to add two digits. Tokens, log-probs, advantages, the loss and its
+// gradient with respect to the logits are logsum's; the network behind them is policy.cpp's. Prints
+// the reward as it grows, for three seeds; the exit status is 0 if it has grown enough for each.
 #include <algorithm>
 #include <cstdio>
 #include <exception>
@@ -26,12 +26,12 @@ constexpr int kGroup = 16;    // completions of each
 constexpr float kTemperature = 0.9f;
 constexpr float kLearningRate = 0.01f;
 constexpr float kBeta = 0.002f;  // of the KL term: little, for the reference knows nothing
-// Without an entropy bonus all answers end as 1, one digit, END: half right, and all alike, so that
-// no group's rewards differ any more.
+// Without this bonus few answers are left after 100 iterations, most of them 1 END or 1 1 END: a
+// fifth are right, a reward of 0.42, and groups whose samples are all alike teach nothing.
 constexpr float kEntropyCoef = 0.15f;
 
 // The last mean reward must be above the first by this much; means are of so many iterations.
-// Without a gradient, or with a wrong one, the reward stays near its 0.01 at the start.
+// Without a gradient, or with a wrong one, the reward stays below 0.01.
 constexpr double kGain = 0.6;
 constexpr int kBlock = 10;
 
@@ -87,8 +87,10 @@ Run train(Policy& policy, std::uint64_t seed) {
     rollout(policy, batch, kTemperature, seed, std::int64_t{iteration} * batch.rows);
 
     double sum = 0;
-    for (int s = 0; s < batch.sequences; ++s)
-      sum += rewards[s] = task::reward(batch.prompt(s), batch.completion(s));
+    for (int s = 0; s < batch.sequences; ++s) {
+      rewards[s] = task::reward(batch.prompt(s), batch.completion(s));
+      sum += rewards[s];
+    }
     run.rewards.push_back(sum / batch.sequences);
     logsum::group_advantages({.rewards = Tensor::of(rewards.data(), {kPrompts, kGroup}),
                               .advantages = Tensor::of(advantages.data(), {kPrompts, kGroup})},
