@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A tiny policy learns by GRPO to add two digits. From logits to tokens, log-probs, advantages, the
-// loss and its gradient with respect to the logits all is logsum's. Prints the reward as it grows,
-// for three seeds; the exit status is 0 if it has grown enough for each.
+// A tiny policy learns by GRPO to add two digits. Tokens, log-probs, advantages, the loss and its
+// gradient with respect to the logits are logsum's; the network behind them is policy.cpp's. Prints
+// the reward as it grows, for three seeds; the exit status is 0 if it has grown enough for each.
 #include <algorithm>
 #include <cstdio>
 #include <exception>
@@ -20,16 +20,19 @@ using logsum::PolicyMetric, logsum::Tensor;
 
 constexpr int kIterations = 200;
 constexpr int kUpdates = 2;   // steps of Adam per rollout; from the second on the ratio isn't 1
-constexpr int kPrompts = 32;  // of an iteration
-constexpr int kGroup = 8;     // completions of each
+constexpr int kPrompts = 48;  // of an iteration
+constexpr int kGroup = 16;    // completions of each
 
 constexpr float kTemperature = 0.9f;
-constexpr float kLearningRate = 0.005f;
-constexpr float kBeta = 0.002f;  // of the KL term: a reference that knows nothing holds back little
+constexpr float kLearningRate = 0.01f;
+constexpr float kBeta = 0.002f;  // of the KL term: little, for the reference knows nothing
+// Without this bonus few answers are left after 100 iterations, most of them 1 END or 1 1 END: a
+// fifth are right, a reward of 0.42, and groups whose samples are all alike teach nothing.
+constexpr float kEntropyCoef = 0.15f;
 
 // The last mean reward must be above the first by this much; means are of so many iterations.
-// Without a gradient the reward stays near 0.01, with the wrong sign it falls to 0.
-constexpr double kGain = 0.7;
+// Without a gradient, or with a wrong one, the reward stays below 0.01.
+constexpr double kGain = 0.6;
 constexpr int kBlock = 10;
 
 void require(bool condition, const char* message) {
@@ -46,6 +49,7 @@ std::vector<double> update(Policy& policy, Batch& batch, std::vector<float>& adv
   logsum::PolicyLossArgs args;
   logsum::set_loss_type(args.options, "grpo").or_throw();
   args.options.beta = kBeta;
+  args.options.entropy_coef = kEntropyCoef;
   args.options.kl_estimator = logsum::KlEstimator::k3;
   args.temperature = kTemperature;
 
@@ -83,8 +87,10 @@ Run train(Policy& policy, std::uint64_t seed) {
     rollout(policy, batch, kTemperature, seed, std::int64_t{iteration} * batch.rows);
 
     double sum = 0;
-    for (int s = 0; s < batch.sequences; ++s)
-      sum += rewards[s] = task::reward(batch.prompt(s), batch.completion(s));
+    for (int s = 0; s < batch.sequences; ++s) {
+      rewards[s] = task::reward(batch.prompt(s), batch.completion(s));
+      sum += rewards[s];
+    }
     run.rewards.push_back(sum / batch.sequences);
     logsum::group_advantages({.rewards = Tensor::of(rewards.data(), {kPrompts, kGroup}),
                               .advantages = Tensor::of(advantages.data(), {kPrompts, kGroup})},

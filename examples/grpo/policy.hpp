@@ -4,8 +4,8 @@
 //   hidden = relu(Σ_i embedding[i][window[i]])      window: the last kWindow tokens
 //   logits = hidden · output
 //
-// Only +, ·, / and sqrt: IEEE 754 defines their results, so that with logsum's own bits a seed
-// has one curve, whatever the machine's math library.
+// Only +, ·, / and sqrt: IEEE 754 defines their results. With logsum's own bits a seed has one
+// curve, whatever the math library, where the compiler doesn't contract a·b + c to an FMA.
 #pragma once
 
 #include <cstdint>

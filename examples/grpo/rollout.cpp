@@ -3,6 +3,8 @@
 #include "rollout.hpp"
 
 #include <algorithm>
+#include <cstddef>
+#include <stdexcept>
 
 using logsum::Tensor;
 using task::Token;
@@ -106,5 +108,9 @@ void rollout(const Policy& policy, Batch& batch, float temperature, std::uint64_
                     .offset = Tensor::of(offset.data(), {batch.sequences})},
                    kContext)
         .or_throw();
+    // -1 is what a row of NaN draws, and no token to look an embedding up with.
+    for (int s = 0; s < batch.sequences; ++s)
+      if (batch.tokens[s * Batch::kLength + Policy::kWindow + t] < 0)
+        throw std::runtime_error("the policy's logits are no longer numbers");
   }
 }
