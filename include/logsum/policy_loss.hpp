@@ -21,9 +21,10 @@
 //   (bf16 and f16 on a GPU under Determinism::per_device: as softmax.)
 // Masked tokens: completion_mask 0, or target = ignore_index. Their logits aren't read, their
 //   results and gradients are 0. A sequence without tokens adds 0.
-// Special values: a row that can't be scored (row_status.hpp) has NaN results; gradients NaN where
-//   it is nan, pos_inf or bad_parameter, 0 where it is empty or has a bad target. loss is then NaN;
-//   other rows' gradients are their own, but within the sequence where the objective couples it.
+// Special values: a row that can't be scored (row_status.hpp) has NaN results, though with a bad
+//   target its entropy; gradients NaN where it is nan, pos_inf or bad_parameter, 0 where it is empty
+//   or has a bad target. loss is then NaN; other rows' gradients are their own, but within the
+//   sequence where the objective couples it.
 //   A token whose loss or g is beyond f32 has row_status overflow; a gradient is ±∞ where it is
 //   beyond its dtype, NaN where g is beyond f64. Two equal log-probs, both −∞ too, have ratio 1.
 // Determinism: a row's gradient depends on its row, its parameters and, where coupled, its
@@ -62,7 +63,7 @@ inline constexpr int kPolicyMetrics = static_cast<int>(PolicyMetric::count);
 struct PolicyLossArgs {
   Tensor logits = {};           // [..., T, V] or [N, V] f32 | f16 | bf16; unit stride along V
   Tensor targets = {};          // tokens, i32 | i64
-  Tensor advantages = {};       // sequences or tokens, f32
+  Tensor advantages = {};       // sequences or tokens (where B = N: tokens), f32
   Tensor completion_mask = {};  // optional, tokens, bool | u8; 0: masked
   Tensor cu_seqlens = {};       // optional [B + 1] i32 | i64: 0, …, N; logits are packed then
 
