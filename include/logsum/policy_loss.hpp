@@ -22,8 +22,8 @@
 // Masked tokens: completion_mask 0, or target = ignore_index. Their logits aren't read, their
 //   results and gradients are 0. A sequence without tokens adds 0.
 // Special values: a row that can't be scored (row_status.hpp) has NaN results, though with a bad
-//   target its entropy; gradients NaN where it is nan, pos_inf or bad_parameter, 0 where it is empty
-//   or has a bad target. loss is then NaN; other rows' gradients are their own, but within the
+//   target its entropy; gradients NaN where it is nan, pos_inf or bad_parameter, 0 where empty or
+//   with a bad target. loss is then NaN; other rows' gradients are their own, but within the
 //   sequence where the objective couples it.
 //   A token whose loss or g is beyond f32 has row_status overflow; a gradient is ±∞ where it is
 //   beyond its dtype, NaN where g is beyond f64. Two equal log-probs, both −∞ too, have ratio 1.
