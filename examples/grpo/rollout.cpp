@@ -92,9 +92,7 @@ void rollout(const Policy& policy, Batch& batch, float temperature, std::uint64_
   for (int t = 0; t < Batch::kSteps; ++t) {
     for (int s = 0; s < batch.sequences; ++s) {
       const int row = s * Batch::kSteps + t;
-      const bool ended =
-          t > 0 && (!batch.mask[row - 1] ||
-                    batch.tokens[s * Batch::kLength + Policy::kWindow + t - 1] == task::kEnd);
+      const bool ended = t > 0 && (!batch.mask[row - 1] || batch.token(row - 1) == task::kEnd);
       batch.mask[row] = !ended;
       if (!ended) batch.forward(policy, row);
       offset[s] = first + row;
@@ -110,7 +108,7 @@ void rollout(const Policy& policy, Batch& batch, float temperature, std::uint64_
         .or_throw();
     // -1 is what a row of NaN draws, and no token to look an embedding up with.
     for (int s = 0; s < batch.sequences; ++s)
-      if (batch.tokens[s * Batch::kLength + Policy::kWindow + t] < 0)
+      if (batch.token(s * Batch::kSteps + t) < 0)
         throw std::runtime_error("the policy's logits are no longer numbers");
   }
 }

@@ -36,6 +36,7 @@ class Batch {
   void set_prompt(int sequence, const task::Prompt& prompt);
   task::Prompt prompt(int sequence) const;
   std::span<const task::Token> completion(int sequence) const;
+  task::Token token(int row) const { return window(row)[Policy::kWindow]; }  // what it decided on
 
   void forward(const Policy& policy);   // all rows that count
   void backward(Policy& policy) const;  // from grad_logits
