@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a loss knows of a row that is measured, and how the row's gradient is written:
 //
-//   dz_j = g·(δ_jy − p_j) + c·p_j·(log p_j + H)      g and c with all factors, 1/T too
+//   dz_j = g·(δ_jy − p_j) + s·p_j + c·p_j·(log p_j + H)      with all factors, 1/T too
 //
-// A loss is two numbers per row, g and c: nothing here knows which loss it is.
+// A loss is three numbers per row, g, s and c: nothing here knows which loss it is.
 #pragma once
 
 #include <cmath>
@@ -30,6 +30,7 @@ struct ScoredRow {
   RowStatus status = RowStatus::ignored;
   float logp = kNan;     // of the target
   float entropy = kNan;  // where it was measured
+  float lse = kNan;
   float max = 0;
   RowNorm norm;
   double at_max = 0;  // the maximum's probability
@@ -45,9 +46,21 @@ LOGSUM_HOST_DEVICE inline ScoredRow scored_row(const RowMeasure& row,
   scored.max = row.max;
   scored.norm = RowNorm(row, temperature, weight);
   scored.logp = scored.norm.logprob(value);
+  scored.lse = row_lse(row, scored.norm, temperature);
   scored.at_max = 1.0 / mass_over_largest(row, weight);
   return scored;
 }
+
+// dloss/dlogp of the target, by lse beyond that, and by the entropy.
+struct RowDerivatives {
+  double g = 0, c = 0, s = 0;
+
+  LOGSUM_HOST_DEVICE RowDerivatives times(double factor) const {
+    return {g * factor, c * factor, s * factor};
+  }
+  // Of p_j of every column.
+  LOGSUM_HOST_DEVICE double of_others() const { return s - g; }
+};
 
 struct RowGradient {
   enum class Fate : int { computed, zero, nan };
@@ -82,29 +95,30 @@ LOGSUM_HOST_DEVICE constexpr RowGradient::Fate fate_of_failed(RowStatus status) 
 }
 
 // dz of the target.
-LOGSUM_HOST_DEVICE inline float gradient_at_target(const ScoredRow& row, double g, double c) {
-  double at_target = g * row.rest;
-  if (c != 0) {
+LOGSUM_HOST_DEVICE inline double gradient_at_target(const ScoredRow& row, const RowDerivatives& d) {
+  double at_target = d.g * row.rest;
+  if (d.c != 0 || d.s != 0) {
     const double logp = static_cast<double>(row.logp), p = portable_exp(logp);
-    if (p > 0) at_target += c * p * (logp + static_cast<double>(row.entropy));
+    if (p > 0 && d.c != 0) at_target += d.c * p * (logp + static_cast<double>(row.entropy));
+    at_target += d.s * p;
   }
-  return static_cast<float>(at_target);
+  return at_target;
 }
 
 // The row's fate.
-LOGSUM_HOST_DEVICE inline RowGradient gradient_of_row(const ScoredRow& row, double g, double c,
+LOGSUM_HOST_DEVICE inline RowGradient gradient_of_row(const ScoredRow& row, const RowDerivatives& d,
                                                       std::int64_t target) {
   RowGradient gradient;
   gradient.fate = fate_of_failed(row.status);
   if (row.status != RowStatus::ok && row.status != RowStatus::overflow) return gradient;
   constexpr double kMost = std::numeric_limits<double>::max();
-  if (!(std::fabs(g) <= kMost && std::fabs(c) <= kMost)) {
+  if (!(std::fabs(d.g) <= kMost && std::fabs(d.c) <= kMost && std::fabs(d.s) <= kMost)) {
     gradient.fate = RowGradient::Fate::nan;
     return gradient;
   }
-  if (g == 0 && c == 0) return gradient;
+  if (d.g == 0 && d.c == 0 && d.s == 0) return gradient;
   gradient.fate = RowGradient::Fate::computed;
-  gradient.has_entropy = c != 0;
+  gradient.has_entropy = d.c != 0;
   gradient.target = static_cast<int>(target);
   return gradient;
 }
@@ -112,20 +126,20 @@ LOGSUM_HOST_DEVICE inline RowGradient gradient_of_row(const ScoredRow& row, doub
 // And all but the target's, for rows whose exponentials are the polynomial's.
 LOGSUM_HOST_DEVICE inline RowGradient whole_gradient_of_row(const ScoredRow& row,
                                                             const Temperature& temperature,
-                                                            double g, double c,
+                                                            const RowDerivatives& d,
                                                             std::int64_t target) {
-  RowGradient gradient = gradient_of_row(row, g, c, target);
+  RowGradient gradient = gradient_of_row(row, d, target);
   if (gradient.fate != RowGradient::Fate::computed) return gradient;
   gradient.norm = row.norm;
-  double factor = -g;
+  double factor = d.of_others();
   if (gradient.has_entropy) {
-    const double k = c * static_cast<double>(row.entropy) - g;
-    factor = std::max(std::fabs(c), std::fabs(k));
+    const double k = d.c * static_cast<double>(row.entropy) + factor;
+    factor = std::max(std::fabs(d.c), std::fabs(k));
     if (!(factor <= std::numeric_limits<double>::max())) {
       gradient.fate = RowGradient::Fate::nan;
       return gradient;
     }
-    gradient.c = static_cast<float>(c / factor);
+    gradient.c = static_cast<float>(d.c / factor);
     gradient.k = static_cast<float>(k / factor);
   }
   gradient.exp = RowExp(static_cast<double>(row.max), factor * row.at_max, temperature);

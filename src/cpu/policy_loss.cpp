@@ -49,7 +49,7 @@ class PolicyVisit {
     const float t = plan_.temperature(row);
     if (!is_valid_temperature(t)) return;
     TargetRow(kernels_, plan_.logits, row, Temperature(t))
-        .measure(first, last, plan_.has_entropy(), records_ + k * tiles_ + first);
+        .measure(first, last, plan_.has_entropy, records_ + k * tiles_ + first);
   }
 
   void score(std::int64_t k, TileScratch& scratch) const {
@@ -59,7 +59,7 @@ class PolicyVisit {
     scored.status = RowStatus::bad_parameter;
     if (is_valid_temperature(t) && rows_.totals->is_valid)
       scored = TargetRow(kernels_, plan_.logits, at.row, Temperature(t))
-                   .score(records_ + k * tiles_, plan_.targets.integer(at.row), plan_.has_entropy(),
+                   .score(records_ + k * tiles_, plan_.targets.integer(at.row), plan_.has_entropy,
                           plan_.wants_gradient(), scratch);
     rows_.scored[at.row] = scored;
     if (is_coupled(plan_.options)) return;
@@ -74,16 +74,16 @@ class PolicyVisit {
     const std::int64_t row = rows_.list[k].row;
     const float t = plan_.temperature(row);
     const double scale = rows_.totals->grad_scale / static_cast<double>(t);
-    const PolicyDerivatives& d = rows_.derivatives[row];
+    const RowDerivatives d = rows_.derivatives[row].times(scale);
     const Temperature temperature(is_valid_temperature(t) ? t : 1.0f);
     const ScoredRow& scored = rows_.scored[row];
-    const RowGradient gradient = whole_gradient_of_row(scored, temperature, d.g * scale,
-                                                       d.c * scale, plan_.targets.integer(row));
+    const RowGradient gradient =
+        whole_gradient_of_row(scored, temperature, d, plan_.targets.integer(row));
     if (gradient.fate != RowGradient::Fate::computed)
       return fill_gradient(row, first, last,
                            gradient.fate == RowGradient::Fate::zero ? 0.0f : kNan);
     TargetRow(kernels_, plan_.logits, row, temperature)
-        .write_gradient(gradient, gradient_at_target(scored, d.g * scale, d.c * scale), first, last,
+        .write_gradient(gradient, static_cast<float>(gradient_at_target(scored, d)), first, last,
                         gradient_of(row), plan_.grad_logits.dtype, scratch);
   }
 
@@ -91,7 +91,7 @@ class PolicyVisit {
   void write_rest(std::int64_t row) const {
     fill(static_cast<std::byte*>(plan_.grad_logits.column(row, plan_.logits.columns)),
          plan_.grad_logits.dtype, plan_.padded_columns, 0.0f);
-    if (!counted(row)) fill_gradient(row, 0, tiles_, 0.0f);
+    if (!rows_.counts(row)) fill_gradient(row, 0, tiles_, 0.0f);
   }
 
   // Writes the results of a sequence's tokens, and what their gradients had to wait for.
@@ -101,7 +101,7 @@ class PolicyVisit {
     const std::int64_t count = rows_.lengths[i];
     const auto at = [&](std::int64_t token) { return rows_.list[first + token]; };
     for (std::int64_t row = span.begin; row < span.end; ++row)
-      if (!counted(row)) plan_.write_masked(row);
+      if (!rows_.counts(row)) plan_.write_masked(row);
     const double length = static_cast<double>(count);
     PolicyCoupling coupling;
     const bool coupled = is_coupled(plan_.options);
@@ -124,9 +124,8 @@ class PolicyVisit {
     rows_.sums[i] = halving_sum<PolicySums>(count, [&](std::int64_t token) {
       const ListedRow row = at(token);
       ScoredRow& scored = rows_.scored[row.row];
-      return plan_.write_token(row, *rows_.totals, u, terms(row, sequence),
-                               rows_.derivatives[row.row], scored.logp, scored.entropy,
-                               scored.status);
+      return plan_.write_token(row, u, terms(row, sequence), rows_.derivatives[row.row],
+                               scored.logp, scored.entropy, scored.status);
     });
   }
 
@@ -136,8 +135,6 @@ class PolicyVisit {
   }
 
  private:
-  bool counted(std::int64_t row) const { return rows_.before[row + 1] > rows_.before[row]; }
-
   PolicyTerms terms(const ListedRow& at, const PolicySequence& sequence) const {
     const PolicyToken token = plan_.token(at, rows_.scored[at.row].logp);
     return terms_of(plan_.options, token, sequence,
@@ -170,7 +167,7 @@ Status policy_loss(const PolicyLossPlan& plan, const Context& context) {
   const std::int64_t tiles = tile_count(plan.logits.columns);
   const auto rows = static_cast<std::size_t>(plan.logits.rows);
   const std::size_t records =
-      PolicyRows::aligned(rows * static_cast<std::size_t>(tiles) * sizeof(TileRecord));
+      Layout::aligned(rows * static_cast<std::size_t>(tiles) * sizeof(TileRecord));
   PolicyRows kept;
   const auto sequences = static_cast<std::size_t>(plan.sequences.count);
   Scratch<std::byte> workspace(context, records + kept.lay(nullptr, rows, sequences, false));

@@ -43,4 +43,20 @@ Status launch_tiles(void (*kernel)(TileGrid, Parameters...), const TileGrid& gri
                        0, context, grid, arguments...);
 }
 
+// kernel(arguments…, tiles per CTA) on the tiles of dense rows: a CTA takes so many that follow
+// each other, `most` or fewer, that `blocks` CTAs per processor have work.
+template <class... Parameters, class... Arguments>
+Status launch_runs_of_tiles(void (*kernel)(Parameters...), const RowsView& rows, int threads,
+                            int blocks, std::int64_t most, const Context& context,
+                            const Arguments&... arguments) {
+  DeviceLimits limits;
+  LOGSUM_RETURN_IF_ERROR(limits_of_device(limits));
+  const std::int64_t tiles = rows.rows * tile_count(rows.columns);
+  const std::int64_t per_block =
+      std::clamp<std::int64_t>(tiles / (blocks * limits.processors), 1, most);
+  return launch_kernel(kernel, static_cast<unsigned>((tiles + per_block - 1) / per_block),
+                       static_cast<unsigned>(threads), 0, context, arguments...,
+                       static_cast<int>(per_block));
+}
+
 }  // namespace logsum::cuda

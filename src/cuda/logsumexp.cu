@@ -4,8 +4,6 @@
 // between looking and writing; where rows don't suit that, a warp reads it twice.
 #include "ops/logsumexp.hpp"
 
-#include <algorithm>
-
 #include "core/backend.hpp"
 #include "cuda/device/emit.cuh"
 #include "cuda/launch_tiles.cuh"
@@ -109,16 +107,10 @@ __global__ __launch_bounds__(kDenseThreads, kDenseBlocks) void write_dense_gradi
 }
 
 Status launch_dense(const LogsumexpBackwardPlan& plan, const Context& context) {
-  DeviceLimits limits;
-  LOGSUM_RETURN_IF_ERROR(limits_of_device(limits));
   constexpr std::int64_t kMostTiles = 8;
-  const std::int64_t tiles = plan.logits.rows * tile_count(plan.logits.columns);
-  const std::int64_t per_block =
-      std::clamp<std::int64_t>(tiles / (kDenseBlocks * limits.processors), 1, kMostTiles);
   return with_dtype(plan.logits.dtype, [&]<DType kDType>() {
-    return launch_kernel(&write_dense_gradients<kDType>,
-                         static_cast<unsigned>((tiles + per_block - 1) / per_block), kDenseThreads,
-                         0, context, plan, static_cast<int>(per_block));
+    return launch_runs_of_tiles(&write_dense_gradients<kDType>, plan.logits, kDenseThreads,
+                                kDenseBlocks, kMostTiles, context, plan);
   });
 }
 

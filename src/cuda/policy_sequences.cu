@@ -64,7 +64,7 @@ class SequenceVisit {
       const PolicyDerivatives d = plan_.derivatives(
           at, totals_, plan_.coupled_gradient(totals_, length, slope.value, of_token));
       if (derives) call_.rows.derivatives[at.row] = d;
-      return plan_.write_token(at, totals_, u, of_token, d, call_.rows.logps[at.row],
+      return plan_.write_token(at, u, of_token, d, call_.rows.logps[at.row],
                                call_.rows.entropies[at.row], call_.rows.status[at.row]);
     });
   }

@@ -3,55 +3,15 @@
 #pragma once
 
 #include "core/policy_terms.hpp"
-#include "core/rows.hpp"
-#include "core/scored_row.hpp"
 #include "logsum/policy_loss.hpp"
-#include "ops/sequences.hpp"
+#include "ops/loss_plan.hpp"
 
 namespace logsum {
 
-// One value, on the host or, in any of four dtypes, on the tensors' device.
-struct ScalarView {
-  double value = 0;
-  ElementsView tensor;
-
-  LOGSUM_HOST_DEVICE double operator()() const {
-    if (!tensor) return value;
-    const bool is_real = tensor.dtype == DType::f32 || tensor.dtype == DType::f64;
-    return is_real ? tensor.real(0) : static_cast<double>(tensor.integer(0));
-  }
-};
-
-// A value per token, or one per sequence.
-struct TokenOrSequenceView {
-  ElementsView tensor;
-  bool is_per_sequence = false;
-
-  LOGSUM_HOST_DEVICE std::int64_t index(std::int64_t row, std::int64_t sequence) const {
-    return is_per_sequence ? sequence : row;
-  }
-  LOGSUM_HOST_DEVICE double at(std::int64_t row, std::int64_t sequence) const {
-    return tensor.real(index(row, sequence));
-  }
-};
-
-// A row that counts, or, at the list's other end, one that doesn't.
-struct ListedRow {
-  std::int64_t row, sequence;
-};
-
 // What the whole batch has in common.
-struct PolicyTotals {
-  std::int64_t kept = 0;   // rows that count
+struct PolicyTotals : LossTotals {
   double per_unit = 0;     // 1/N of the aggregation
   double per_entropy = 0;  // entropy_coef/N of the entropy's mean
-  double grad_scale = 1;
-  bool is_valid = true;  // else a normalizer or grad_scale on the device is out of range
-};
-
-// g and c of a row: dloss/dlogp, and of its entropy's gradient; without 1/T and grad_scale.
-struct PolicyDerivatives {
-  double g = 0, c = 0;
 };
 
 // What a sequence's ratio gets of its tokens' gradients.
@@ -82,50 +42,15 @@ struct PolicySums {
   }
 };
 
-struct PolicyLossPlan {
-  RowsView logits, grad_logits;  // grad_logits.data null: not wanted
-  Sequences sequences;
-  ElementsView targets, completion_mask, old_logps, ref_logps, sampling_logps, entropy_mask;
+struct PolicyLossPlan : LossPlan {
+  ElementsView old_logps, ref_logps, sampling_logps, entropy_mask;
   TokenOrSequenceView advantages, weights;
   ElementsView loss, per_token_loss, per_token_logps, per_token_kl, entropy, metrics, row_status;
   PolicyOptions options;
-  PerRowView<float> temperature;
-  ScalarView normalizer, entropy_normalizer, grad_scale;
-  std::int64_t ignore_index = -100;
-  std::int64_t padded_columns = 0;  // of grad_logits
+  ScalarView normalizer, entropy_normalizer;
 
-  // The entropy of a row is asked for.
-  LOGSUM_HOST_DEVICE bool has_entropy() const {
-    return entropy || metrics || options.entropy_coef != 0;
-  }
-  LOGSUM_HOST_DEVICE bool wants_gradient() const { return grad_logits.data != nullptr; }
-
-  // The sequence that has the row. (Of cu_seqlens that don't rise, some sequence.)
-  LOGSUM_HOST_DEVICE std::int64_t sequence_of_row(std::int64_t row) const {
-    if (!sequences.cu_seqlens) {
-      if (logits.rows > UINT32_MAX) return row / sequences.length;
-      return static_cast<std::uint32_t>(row) / static_cast<std::uint32_t>(sequences.length);
-    }
-    std::int64_t low = 0, high = sequences.count - 1;
-    while (low < high) {
-      const std::int64_t middle = low + (high - low) / 2;
-      if (sequences.range(middle).end > row)
-        high = middle;
-      else
-        low = middle + 1;
-    }
-    return low;
-  }
-
-  LOGSUM_HOST_DEVICE bool counts(std::int64_t row) const {
-    if (completion_mask && !flag(completion_mask, row)) return false;
-    return targets.integer(row) != ignore_index;
-  }
   LOGSUM_HOST_DEVICE bool keeps_loss(std::int64_t row) const {
     return !entropy_mask || flag(entropy_mask, row);
-  }
-  LOGSUM_HOST_DEVICE bool has_target(std::int64_t target) const {
-    return target >= 0 && target < logits.columns;
   }
 
   LOGSUM_HOST_DEVICE PolicyToken token(const ListedRow& at, float logp) const {
@@ -183,8 +108,8 @@ struct PolicyLossPlan {
     if (!has_sequence_ratio(options)) return own_gradient(totals, length, terms);
     return product(unit(totals, length), terms.direct) + product(terms.share, slope / length);
   }
-  LOGSUM_HOST_DEVICE PolicyDerivatives derivatives(const ListedRow& at, const PolicyTotals& totals,
-                                                   double g) const {
+  LOGSUM_HOST_DEVICE RowDerivatives derivatives(const ListedRow& at, const PolicyTotals& totals,
+                                                double g) const {
     return {g, keeps_loss(at.row) ? totals.per_entropy : 0};
   }
 
@@ -199,19 +124,17 @@ struct PolicyLossPlan {
 
   // Writes a token's results and returns what it adds to the sums. `u`: the aggregation's weight.
   // `status` may become overflow.
-  LOGSUM_HOST_DEVICE PolicySums write_token(const ListedRow& at, const PolicyTotals& totals,
-                                            double u, const PolicyTerms& terms,
-                                            const PolicyDerivatives& derivatives, float logp,
+  LOGSUM_HOST_DEVICE PolicySums write_token(const ListedRow& at, double u, const PolicyTerms& terms,
+                                            const RowDerivatives& derivatives, float logp,
                                             float row_entropy, RowStatus& status) const {
     PolicySums sums;
     const bool is_scored = status == RowStatus::ok;
     const double value = is_scored ? terms.loss : static_cast<double>(kNan);
     const double kl = is_scored ? terms.kl : static_cast<double>(kNan);
-    const double h = has_entropy() ? static_cast<double>(row_entropy) : 0;
-    const double per_entropy = keeps_loss(at.row) ? totals.per_entropy : 0;
-    sums.loss = u * value - product(per_entropy, h);
+    const double h = has_entropy ? static_cast<double>(row_entropy) : 0;
+    sums.loss = u * value - product(derivatives.c, h);
     if (is_scored &&
-        !(fits(value) && fits(derivatives.g) && fits(kl) && terms.ratio == terms.ratio))
+        !(fits_f32(value) && fits_f32(derivatives.g) && fits_f32(kl) && terms.ratio == terms.ratio))
       status = RowStatus::overflow;
     per_token_loss.set(at.row, static_cast<float>(value));
     per_token_kl.set(at.row, static_cast<float>(kl));
@@ -233,12 +156,7 @@ struct PolicyLossPlan {
   }
 
   LOGSUM_HOST_DEVICE void write_totals(const PolicySums& sums) const {
-    if (loss) {
-      if (loss.dtype == DType::f64)
-        *reinterpret_cast<double*>(loss.data) = sums.loss;
-      else
-        loss.set(0, static_cast<float>(sums.loss));
-    }
+    set_scalar(loss, sums.loss);
     if (!metrics) return;
     const auto set = [&](PolicyMetric metric, double value) {
       const Place place = metrics.place(0);
@@ -262,18 +180,7 @@ struct PolicyLossPlan {
         sums.ratio_squared > 0 ? sums.ratio * sums.ratio / sums.ratio_squared : 0);
   }
 
-  LOGSUM_HOST_DEVICE static bool is_normalizer(double n) { return n >= 0 && is_finite(n); }
-  LOGSUM_HOST_DEVICE static bool is_finite(double x) {
-    return std::fabs(x) <= std::numeric_limits<double>::max();
-  }
-
  private:
-  LOGSUM_HOST_DEVICE static bool flag(const ElementsView& view, std::int64_t row) {
-    return *reinterpret_cast<const std::uint8_t*>(view.place(row).at) != 0;
-  }
-  LOGSUM_HOST_DEVICE static bool fits(double x) {
-    return std::fabs(x) <= static_cast<double>(std::numeric_limits<float>::max());
-  }
   LOGSUM_HOST_DEVICE double counted_normalizer(std::int64_t kept, std::int64_t nonempty) const {
     switch (options.aggregation) {
       case Aggregation::token_mean: return static_cast<double>(kept);
@@ -284,45 +191,18 @@ struct PolicyLossPlan {
   }
 };
 
-// What is kept of the rows between the steps of a call.
-struct PolicyRows {
+// What is kept of the rows, and beside them.
+struct PolicyRows : LossRows {
   PolicyTotals* totals;
-  ListedRow* list;        // [rows]: those that count in their order, then the others, last first
-  std::int64_t* before;   // [rows + 1]: rows that count before each
-  RowStatus* status;      // [rows]
-  float* logps;           // [rows]
-  float* entropies;       // [rows]
-  std::int64_t* lengths;  // [sequences]: rows that count
-  PolicySums* sums;       // [sequences]
-  ScoredRow* scored;      // [rows], where a second visit writes the gradient
-  PolicyDerivatives* derivatives;  // likewise
-  std::byte* prepared;             // [rows]: a GPU's, of rows that count (device/ring_rows.cuh)
-
-  static constexpr std::size_t kAlign = 16;
-  static constexpr std::size_t kPreparedBytes = 144;
-  static constexpr std::size_t aligned(std::size_t bytes) {
-    return (bytes + kAlign - 1) / kAlign * kAlign;
-  }
+  PolicySums* sums;  // [sequences]
 
   // Lays them out from `memory`; returns how many bytes they take.
-  std::size_t lay(void* memory, std::size_t rows, std::size_t sequences, bool on_gpu) {
-    std::size_t used = 0;
-    const auto take = [&]<class T>(T*& pointer, std::size_t count) {
-      pointer = reinterpret_cast<T*>(static_cast<std::byte*>(memory) + used);
-      used += aligned(count * sizeof(T));
-    };
-    take(totals, 1);
-    take(list, rows);
-    take(before, rows + 1);
-    take(status, rows);
-    take(logps, rows);
-    take(entropies, rows);
-    take(lengths, sequences);
-    take(sums, sequences);
-    take(scored, rows);
-    take(derivatives, rows);
-    take(prepared, on_gpu ? rows * kPreparedBytes : 0);
-    return used;
+  std::size_t lay(void* memory, std::size_t rows, std::size_t count, bool on_gpu) {
+    Layout layout(memory);
+    layout.take(totals, 1);
+    LossRows::lay(layout, rows, count, on_gpu);
+    layout.take(sums, count);
+    return layout.used();
   }
 };
 

@@ -287,7 +287,7 @@ Status policy_loss(const PolicyLossPlan& plan, const Context&) {
       const double per_entropy = token.keeps_loss ? totals.per_entropy : 0;
       const bool is_scored = token.status == RowStatus::ok;
       if (!is_scored) token.loss = token.kl = kNan;
-      sums.loss += u * token.loss - times(per_entropy, plan.has_entropy() ? token.entropy : 0);
+      sums.loss += u * token.loss - times(per_entropy, plan.has_entropy ? token.entropy : 0);
       if (is_scored &&
           !(fits(token.loss) && fits(token.g) && fits(token.kl) && token.ratio == token.ratio))
         token.status = RowStatus::overflow;
@@ -297,7 +297,7 @@ Status policy_loss(const PolicyLossPlan& plan, const Context&) {
       }
       ++sums.scored;
       sums.kl += token.kl;
-      sums.entropy += plan.has_entropy() ? token.entropy : 0;
+      sums.entropy += plan.has_entropy ? token.entropy : 0;
       sums.ratio += token.ratio;
       sums.ratio_squared += token.ratio * token.ratio;
       sums.ratio_min = std::min(sums.ratio_min, token.ratio);

@@ -27,17 +27,17 @@ struct HardwareGradient {
   double max = 0, c64 = 0, slope64 = 0, offset64 = 0;
 
   HardwareGradient() = default;
-  // g and c with all factors.
+  // `d` with all factors.
   __device__ __forceinline__ HardwareGradient(const RowGradient& row, const ScoredRow& scored,
-                                              const Temperature& temperature, double g,
-                                              double c_of_entropy)
+                                              const Temperature& temperature,
+                                              const RowDerivatives& d)
       : fate(row.fate), target(row.target), c(temperature.c) {
     max = static_cast<double>(scored.max);
     c64 = temperature.c64;
-    offset64 = -g;
+    offset64 = d.of_others();
     if (row.has_entropy) {
-      offset64 += c_of_entropy * (static_cast<double>(scored.entropy) - scored.norm.log_ratio64);
-      slope64 = scored.at_max * kLn2 * c_of_entropy;
+      offset64 += d.c * (static_cast<double>(scored.entropy) - scored.norm.log_ratio64);
+      slope64 = scored.at_max * kLn2 * d.c;
     }
     offset64 *= scored.at_max;
     const double reference = max * static_cast<double>(c);
@@ -76,16 +76,16 @@ inline constexpr bool kByHardware = kDType != DType::f32&& std::is_same_v<Exp, H
 template <DType kDType, class Exp>
 using KnownGradient = std::conditional_t<kByHardware<kDType, Exp>, HardwareGradient, RowGradient>;
 
-// g and c with all factors; kDType: of the gradient.
+// `d` with all factors; kDType: of the gradient.
 template <DType kDType, class Exp>
 __device__ __forceinline__ KnownGradient<kDType, Exp> known_gradient(const ScoredRow& scored,
                                                                      const Temperature& temperature,
-                                                                     double g, double c,
+                                                                     const RowDerivatives& d,
                                                                      std::int64_t target) {
   if constexpr (kByHardware<kDType, Exp>)
-    return {gradient_of_row(scored, g, c, target), scored, temperature, g, c};
+    return {gradient_of_row(scored, d, target), scored, temperature, d};
   else
-    return whole_gradient_of_row(scored, temperature, g, c, target);
+    return whole_gradient_of_row(scored, temperature, d, target);
 }
 
 // write(f): of each column that exists, f(z) in place of z, where `f` is quick; write_slowly(f):

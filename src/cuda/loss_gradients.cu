@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// policy_loss: the second visit, of rows whose log-probs and derivatives are known. A CTA takes
+// Losses: the second visit, of rows whose log-probs and derivatives are known. A CTA takes
 // tiles that follow each other, a warp per chunk.
-#include <algorithm>
-
+#include "cuda/device/grid.cuh"
 #include "cuda/device/row_gradient.cuh"
+#include "cuda/grid.hpp"
 #include "cuda/launch_tiles.cuh"
-#include "cuda/policy_call.hpp"
+#include "cuda/loss_call.hpp"
 #include "cuda/vectors.hpp"
 #include "cuda/with_kind.hpp"
 
@@ -20,30 +20,30 @@ struct KnownRow {
   KnownGradient<kDType, Exp> gradient;
   float at_target;
 
-  __device__ __forceinline__ KnownRow(const PolicyCall& call, std::int64_t row) {
+  __device__ __forceinline__ KnownRow(const LossCall& call, std::int64_t row) {
     ScoredRow scored = call.rows.scored[row];
     scored.status = call.rows.status[row];
-    const PolicyDerivatives d = call.rows.derivatives[row];
     const float t = call.temperature(row);
     const Temperature temperature(is_valid_temperature(t) ? t : 1.0f);
-    const double factor = call.rows.totals->grad_scale / static_cast<double>(t);
-    gradient = known_gradient<kDType, Exp>(scored, temperature, d.g * factor, d.c * factor,
-                                           call.plan.targets.integer(row));
-    at_target = gradient_at_target(scored, d.g * factor, d.c * factor);
+    const RowDerivatives d =
+        call.rows.derivatives[row].times(call.totals->grad_scale / static_cast<double>(t));
+    gradient =
+        known_gradient<kDType, Exp>(scored, temperature, d, call.plan.targets.integer(row));
+    at_target = static_cast<float>(gradient_at_target(scored, d));
   }
 };
 
 // kDType: of the gradient; kVectors: the logits are of it too, and both have vectors.
 template <DType kDType, class Exp, bool kVectors>
 __global__ __launch_bounds__(kThreads,
-                             kBlocks) void gradients_kernel(const __grid_constant__ PolicyCall call,
+                             kBlocks) void gradients_kernel(const __grid_constant__ LossCall call,
                                                             int tiles_per_block) {
   using Fate = RowGradient::Fate;
   __shared__ Shared<KnownRow<kDType, Exp>> shared;
   const auto& known = (*shared).gradient;
   const RowsView& logits = call.logits;
   const RowsView& grad = call.plan.grad_logits;
-  const bool has_entropy = call.plan.options.entropy_coef != 0;
+  const bool has_entropy = call.plan.has_entropy_gradient;
   const std::int64_t tiles = tile_count(logits.columns);
   const int chunk = static_cast<int>(threadIdx.x) / kWarp;
   std::int64_t i = std::int64_t{blockIdx.x} * tiles_per_block;
@@ -91,27 +91,41 @@ __global__ __launch_bounds__(kThreads,
 }
 
 template <DType kDType, class Exp, bool kVectors>
-Status launch(const PolicyCall& call, const Context& context) {
-  DeviceLimits limits;
-  LOGSUM_RETURN_IF_ERROR(limits_of_device(limits));
+Status launch(const LossCall& call, const Context& context) {
   constexpr std::int64_t kMostTiles = 16;
-  const std::int64_t tiles = call.logits.rows * tile_count(call.logits.columns);
-  const std::int64_t per_block =
-      std::clamp<std::int64_t>(tiles / (kBlocks * limits.processors), 1, kMostTiles);
-  return launch_kernel(&gradients_kernel<kDType, Exp, kVectors>,
-                       static_cast<unsigned>((tiles + per_block - 1) / per_block), kThreads, 0,
-                       context, call, static_cast<int>(per_block));
+  return launch_runs_of_tiles(&gradients_kernel<kDType, Exp, kVectors>, call.logits, kThreads,
+                              kBlocks, kMostTiles, context, call);
+}
+
+__global__ __launch_bounds__(kGridThreads) void padding_kernel(
+    const __grid_constant__ LossCall call) {
+  const RowsView& grad = call.plan.grad_logits;
+  const std::int64_t padded = call.plan.padded_columns;
+  each_by_thread(grad.rows * padded, [&](std::int64_t i) {
+    void* const at = grad.column(i / padded, grad.columns + i % padded);
+    if (grad.dtype == DType::f32)
+      *static_cast<float*>(at) = 0.0f;
+    else
+      *static_cast<std::uint16_t*>(at) = 0;
+  });
 }
 
 }  // namespace
 
-Status write_gradients(const PolicyCall& call, const Context& context) {
+Status write_gradients(const LossCall& call, const Context& context) {
   const RowsView& grad = call.plan.grad_logits;
   const bool vectors = have_vectors({&grad, &call.logits});
   return with_kind(grad.dtype, context, [&]<DType kDType, class Exp>() {
     return vectors ? launch<kDType, Exp, true>(call, context)
                    : launch<kDType, Exp, false>(call, context);
   });
+}
+
+Status write_padding(const LossCall& call, const Context& context) {
+  if (!call.plan.wants_gradient() || call.plan.padded_columns == 0) return {};
+  return launch_kernel(padding_kernel,
+                       grid_for(call.plan.logits.rows * call.plan.padded_columns, kGridThreads),
+                       kGridThreads, 0, context, call);
 }
 
 }  // namespace logsum::cuda

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// policy_loss: the visit that scores rows for what comes after it.
+// Losses: the visit that scores rows for what comes after it.
 #include "cuda/device/target_row.cuh"
 #include "cuda/launch.cuh"
-#include "cuda/policy_call.hpp"
+#include "cuda/loss_call.hpp"
 
 namespace logsum::cuda {
 namespace {
 
-struct PolicyRow {
+struct LossRow {
   float temperature;
   std::int64_t target;
   bool counts;
 
-  __device__ __forceinline__ void prepare_places(const PolicyCall&, std::int64_t) {}
-  __device__ __forceinline__ void prepare(const PolicyCall& call, std::int64_t row) {
+  __device__ __forceinline__ void prepare_places(const LossCall&, std::int64_t) {}
+  __device__ __forceinline__ void prepare(const LossCall& call, std::int64_t row) {
     if (warp_lane() != 0) return;
     counts = call.counts(row);
     temperature = call.temperature(row);
@@ -23,14 +23,14 @@ struct PolicyRow {
 
 // Not inlined: the loop around it must stay small.
 template <class Kind>
-__device__ __noinline__ void keep_score(const PolicyCall& call, std::int64_t row,
-                                        const TileRecord* records, const PolicyRow& shared) {
+__device__ __noinline__ void keep_score(const LossCall& call, std::int64_t row,
+                                        const TileRecord* records, const LossRow& shared) {
   if (!shared.counts) return;
   const std::int64_t target = shared.target;
   const bool has_target = call.plan.has_target(target);
   ScoredRow scored;
   scored.status = RowStatus::bad_parameter;
-  if (is_valid_temperature(shared.temperature) && call.rows.totals->is_valid) {
+  if (is_valid_temperature(shared.temperature) && call.totals->is_valid) {
     const Temperature temperature(shared.temperature);
     const WarpRow<Kind::kDType> logits(call.logits, row);
     const float value = has_target ? logits.value(target) : 0.0f;
@@ -53,13 +53,14 @@ __device__ __noinline__ void keep_score(const PolicyCall& call, std::int64_t row
   call.rows.status[row] = scored.status;
   call.rows.logps[row] = scored.logp;
   call.rows.entropies[row] = scored.entropy;
+  call.rows.lses[row] = scored.lse;
 }
 
 template <class KindOf>
-struct ScorePolicy {
-  using Call = PolicyCall;
+struct ScoreRows {
+  using Call = LossCall;
   using Kind = KindOf;
-  using Row = PolicyRow;
+  using Row = LossRow;
 
   __device__ __forceinline__ static void finish(const Call& call, std::int64_t row,
                                                 TileRecord* records, Row& shared) {
@@ -69,12 +70,12 @@ struct ScorePolicy {
 
 }  // namespace
 
-Status score_rows(const PolicyCall& call, const Context& context) {
+Status score_rows(const LossCall& call, const Context& context) {
   return with_kind(call.logits.dtype, context, [&]<DType kDType, class Exp>() {
-    if (call.plan.has_entropy())
-      return launch<ScorePolicy<MeasureKind<kDType, Exp, true, false>>>(call, call.logits.rows,
+    if (call.plan.has_entropy)
+      return launch<ScoreRows<MeasureKind<kDType, Exp, true, false>>>(call, call.logits.rows,
                                                                         context);
-    return launch<ScorePolicy<MeasureKind<kDType, Exp, false, false>>>(call, call.logits.rows,
+    return launch<ScoreRows<MeasureKind<kDType, Exp, false, false>>>(call, call.logits.rows,
                                                                        context);
   });
 }
