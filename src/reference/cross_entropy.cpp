@@ -51,9 +51,14 @@ class Token {
     const bool fails = status_ == RowStatus::nan || status_ == RowStatus::pos_inf ||
                        status_ == RowStatus::bad_parameter;
     const bool is_zero = status_ == RowStatus::empty || status_ == RowStatus::bad_target;
+    double others = 0, all = 0;
+    for (std::size_t c = 0; c < z_.size(); ++c) {
+      if (static_cast<std::int64_t>(c) != target_) others += std::exp(p_.logprob(capped_[c]));
+      all += weight(c);
+    }
     write_row(plan_.grad_logits, row_, [&](std::size_t j) {
       if (fails) return kNan;
-      return is_zero ? 0.0 : upstream * derivative(j);
+      return is_zero ? 0.0 : upstream * derivative(j, others, all);
     });
   }
 
@@ -72,14 +77,10 @@ class Token {
     return loss;
   }
 
-  // dloss/dz_j: −w_c·log p_c gives w_c·(p_j − δ_jc), lse² gives 2·lse·p_j.
-  double derivative(std::size_t j) const {
+  // dloss/dz_j: −w_c·log p_c gives w_c·(p_j − δ_jc), lse² gives 2·lse·p_j. `others`: 1 − p of the
+  // target, `all`: Σ_c w_c.
+  double derivative(std::size_t j, double others, double all) const {
     const auto y = static_cast<std::size_t>(target_);
-    double others = 0, all = 0;
-    for (std::size_t c = 0; c < z_.size(); ++c) {
-      if (c != y) others += std::exp(p_.logprob(capped_[c]));
-      all += weight(c);
-    }
     const double p = std::exp(p_.logprob(capped_[j]));
     const double of_target = j == y ? -others : p;
     double d = totals_.per_token * (1 - plan_.label_smoothing) * weight(y) * of_target;
