@@ -6,6 +6,7 @@
 
 #include "errors.hpp"
 #include "logsum/approx_kl.hpp"
+#include "logsum/cross_entropy.hpp"
 #include "logsum/logsumexp.hpp"
 #include "logsum/merge.hpp"
 #include "logsum/policy_loss.hpp"
@@ -59,7 +60,8 @@ class Operations {
          once(write(log_softmax))},
         {"logsumexp_backward", rows, false, true, differentiate_sum(), once(reduce())},
         {"policy_loss", rows, false, true, learn(0.0f)},
-        {"policy_loss + entropy", rows, false, true, learn(0.01f)}};
+        {"policy_loss + entropy", rows, false, true, learn(0.01f)},
+        {"cross_entropy", rows, false, true, classify()}};
     if (z_.columns() > kTileColumns)
       list.push_back({"measure, merge: two shards", rows, true, true, shards()});
     if (z_.dtype() == DType::f32) list.push_back({"approx_kl", rows, false, true, compare()});
@@ -156,6 +158,18 @@ class Operations {
                           .grad_logits = like_batch(room_->gradients)};
       args.options.entropy_coef = entropy_coef;
       check(policy_loss(args, context), "policy_loss");
+    };
+  }
+
+  Run classify() const {
+    return [*this](const Context& context) {
+      check(cross_entropy({.logits = batch(),
+                           .targets = first(room_->targets),
+                           .loss = Tensor::of(room_->lse.data(), {1}),
+                           .per_token_loss = first(room_->logprobs),
+                           .grad_logits = like_batch(room_->gradients)},
+                          context),
+            "cross_entropy");
     };
   }
 
