@@ -37,17 +37,32 @@ struct ScoredRow {
   double rest = 1;    // 1 − p of the target: rest_of_mass
 };
 
-// `value`: the target's logit. `weight`: of the maximum, as it was summed.
+// The maximum's probability. `weight`: of the maximum, as it was summed.
+LOGSUM_HOST_DEVICE inline double largest_over_mass(const RowMeasure& row, float weight) {
+  return static_cast<double>(weight) * two_to(row.mass_shift) / static_cast<double>(row.mass);
+}
+
+// What needs no logarithm.
+LOGSUM_HOST_DEVICE inline void begin_score(ScoredRow& scored, const RowMeasure& row, float weight) {
+  scored.status = RowStatus::ok;
+  scored.max = row.max;
+  scored.at_max = largest_over_mass(row, weight);
+}
+// And what does. `value`: the target's logit.
+LOGSUM_HOST_DEVICE inline void end_score(ScoredRow& scored, const RowMeasure& row,
+                                         const Temperature& temperature, float weight,
+                                         float value) {
+  scored.norm = RowNorm(row, temperature, weight);
+  scored.logp = scored.norm.logprob(value);
+  scored.lse = row_lse(row, scored.norm, temperature);
+}
+
 LOGSUM_HOST_DEVICE inline ScoredRow scored_row(const RowMeasure& row,
                                                const Temperature& temperature, float weight,
                                                float value) {
   ScoredRow scored;
-  scored.status = RowStatus::ok;
-  scored.max = row.max;
-  scored.norm = RowNorm(row, temperature, weight);
-  scored.logp = scored.norm.logprob(value);
-  scored.lse = row_lse(row, scored.norm, temperature);
-  scored.at_max = 1.0 / mass_over_largest(row, weight);
+  begin_score(scored, row, weight);
+  end_score(scored, row, temperature, weight, value);
   return scored;
 }
 
@@ -63,7 +78,7 @@ struct RowDerivatives {
 };
 
 struct RowGradient {
-  enum class Fate : int { computed, zero, nan };
+  enum class Fate : std::int16_t { computed, zero, nan };
 
   Fate fate = Fate::zero;
   bool has_entropy = false;

@@ -16,20 +16,21 @@ namespace {
 constexpr int kPiece = static_cast<int>(CrossEntropyRows::kPiece);
 
 __global__ __launch_bounds__(kListThreads) void list_kernel(
-    const __grid_constant__ CrossEntropyCall call) {
+    const __grid_constant__ CrossEntropyCall call, unsigned* counter) {
   __shared__ Shared<HalvingRoom<PlainSum, kListThreads>> room;
   const CrossEntropyPlan& plan = call.plan;
-  const std::int64_t kept = list_rows_of_block(plan, call.rows, {}).kept;
+  ListCounts counts;
+  if (!list_rows(plan, call.rows, {}, counter, counts)) return;
   double weights = 0, column_weight = 0;
   if (plan.counts_weights())
     weights = halving_sum_of_block(plan.logits.rows, *room, [&](std::int64_t row) {
-                return PlainSum{call.counts(row) ? plan.weight_of_row(row) : 0};
+                return PlainSum{plan.counts(row) ? plan.weight_of_row(row) : 0};
               }).value;
   if (plan.label_smoothing != 0)
     column_weight = halving_sum_of_block(plan.logits.columns, *room, [&](std::int64_t column) {
                       return PlainSum{plan.weight(column)};
                     }).value;
-  if (threadIdx.x == 0) *call.rows.totals = plan.totals(kept, weights, column_weight);
+  if (threadIdx.x == 0) *call.rows.totals = plan.totals(counts.kept, weights, column_weight);
 }
 
 __device__ __forceinline__ CrossEntropySums finish_token(const CrossEntropyCall& call,
@@ -87,7 +88,8 @@ Status cross_entropy(const CrossEntropyPlan& plan, const Context& context) {
   lay(scratch.at<std::byte>(visit));
   const CrossEntropyCall call(plan, kept);
   const Context inside = scratch.in(context);
-  LOGSUM_RETURN_IF_ERROR(launch_kernel(list_kernel, 1, kListThreads, 0, inside, call));
+  LOGSUM_RETURN_IF_ERROR(launch_kernel(list_kernel, list_blocks(plan.logits.rows), kListThreads, 0,
+                                       inside, call, scratch.at<unsigned>(0)));
   bool by_rings = false;
   if (plan.is_by_column()) {
     LOGSUM_RETURN_IF_ERROR(score_columns(call, inside));

@@ -63,19 +63,19 @@ __device__ __forceinline__ ScoredRow scored_columns(const CrossEntropyCall& call
   const int column = static_cast<int>(target % kTile);
   const bool has_target = call.plan.has_target(target);
   const auto tile = [&] { return CappedTile(call.logits, row, index, call.plan.softcap); };
-  RowMeasure measure;
+  using Without = TileWithout<CappedTile>;
+  TileRecord without;
+  const bool derives = has_target && call.plan.wants_gradient();
+  if (derives)
+    without = measure_odd_tile<KindOfTile<Without, Exp>>(Without(tile(), column),
+                                                         TileTemperature(temperature))
+                  .at_temperature;
   ScoredRow scored = score_target<KindOfTile<CappedTile, Exp>>(
-      records, call.logits.columns, temperature, has_target ? tile().value(column) : 0, measure);
-  if (scored.status != RowStatus::ok) return scored;
-  if (!has_target) {
+      records, call.logits.columns, temperature, has_target ? tile().value(column) : 0, target,
+      derives ? &without : nullptr);
+  if (scored.status == RowStatus::ok && !has_target) {
     scored.status = RowStatus::bad_target;
     scored.logp = kNan;
-  } else if (call.plan.wants_gradient()) {
-    using Without = TileWithout<CappedTile>;
-    const TileRecord without = measure_odd_tile<KindOfTile<Without, Exp>>(
-                                   Without(tile(), column), TileTemperature(temperature))
-                                   .at_temperature;
-    scored.rest = rest_of_row(records, call.logits.columns, target, &without, measure);
   }
   return scored;
 }

@@ -28,9 +28,12 @@ struct ClassOfToken {
   static constexpr bool kHasShare = true;
   static constexpr bool kKeepsLse = true;
 
-  __device__ __forceinline__ static RowDerivatives derivatives(const Call&, const Ahead& ahead,
-                                                               const ScoredRow& scored,
-                                                               const RowMeasure&) {
+  __device__ __forceinline__ static bool derives_early(const Call& call) {
+    return call.plan.lse_square_scale == 0;
+  }
+  __device__ __forceinline__ static RowDerivatives derivatives(const Call& call, const Ahead& ahead,
+                                                               const ScoredRow& scored) {
+    if (derives_early(call)) return {ahead.g};
     return {ahead.g, 0, ahead.of_lse * static_cast<double>(scored.lse) * ahead.upstream};
   }
 };

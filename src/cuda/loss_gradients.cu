@@ -18,6 +18,7 @@ constexpr int kBlocks = 6;  // per SM; with eight, 64 registers, the loop spills
 template <DType kDType, class Exp>
 struct KnownRow {
   KnownGradient<kDType, Exp> gradient;
+  GradientRest<kDType, Exp> rest;
   float at_target;
 
   __device__ __forceinline__ KnownRow(const LossCall& call, std::int64_t row) {
@@ -27,7 +28,8 @@ struct KnownRow {
     const Temperature temperature(is_valid_temperature(t) ? t : 1.0f);
     const RowDerivatives d =
         call.rows.derivatives[row].times(call.totals->grad_scale / static_cast<double>(t));
-    gradient = known_gradient<kDType, Exp>(scored, temperature, d, call.plan.targets.integer(row));
+    gradient =
+        known_gradient<kDType, Exp>(scored, temperature, d, call.plan.targets.integer(row), rest);
     at_target = static_cast<float>(gradient_at_target(scored, d));
   }
 };
@@ -76,7 +78,9 @@ __global__ __launch_bounds__(kThreads,
           write_chunk(f, out.at, values);
         }
       };
-      if (has_entropy)
+      if (is_careful(known))
+        write_carefully((*shared).rest, slowly);
+      else if (has_entropy)
         write_gradient<true>(known, write, slowly);
       else
         write_gradient<false>(known, write, slowly);

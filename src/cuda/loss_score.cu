@@ -39,10 +39,8 @@ __device__ __noinline__ void keep_score(const LossCall& call, std::int64_t row,
     if (derives)
       without = record_without_target<Kind::kDType, typename Kind::Exp>(
           call.logits, row, target, TileTemperature(temperature));
-    RowMeasure measure;
-    scored = score_target<Kind>(records, call.logits.columns, temperature, value, measure);
-    if (derives && scored.status == RowStatus::ok)
-      scored.rest = rest_of_row(records, call.logits.columns, target, &without, measure);
+    scored = score_target<Kind>(records, call.logits.columns, temperature, value, target,
+                                derives ? &without : nullptr);
     if (scored.status == RowStatus::ok && !has_target) {
       scored.status = RowStatus::bad_target;
       scored.logp = kNan;

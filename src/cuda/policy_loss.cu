@@ -10,10 +10,10 @@
 namespace logsum::cuda {
 namespace {
 
-__global__ __launch_bounds__(kListThreads) void list_kernel(
-    const __grid_constant__ PolicyCall call) {
-  const ListCounts counts = list_rows_of_block(call.plan, call.rows, call.plan.entropy_mask);
-  if (threadIdx.x == 0)
+__global__ __launch_bounds__(kListThreads) void list_kernel(const __grid_constant__ PolicyCall call,
+                                                            unsigned* counter) {
+  ListCounts counts;
+  if (list_rows(call.plan, call.rows, call.plan.entropy_mask, counter, counts) && threadIdx.x == 0)
     *call.rows.totals = call.plan.totals(counts.kept, counts.also, counts.nonempty);
 }
 
@@ -34,7 +34,8 @@ Status policy_loss(const PolicyLossPlan& plan, const Context& context) {
   kept.lay(scratch.at<std::byte>(visit), rows, sequences, true);
   const PolicyCall call(plan, kept);
   const Context inside = scratch.in(context);
-  LOGSUM_RETURN_IF_ERROR(launch_kernel(list_kernel, 1, kListThreads, 0, inside, call));
+  LOGSUM_RETURN_IF_ERROR(launch_kernel(list_kernel, list_blocks(plan.logits.rows), kListThreads, 0,
+                                       inside, call, scratch.at<unsigned>(0)));
   bool by_rings = false;
   if (plan.wants_gradient() && !is_coupled(plan.options))
     LOGSUM_RETURN_IF_ERROR(with_dtype(plan.logits.dtype, [&]<DType kDType>() {

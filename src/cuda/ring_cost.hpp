@@ -46,13 +46,13 @@ struct RingRowCost {
 };
 constexpr RingRowCost ring_row_cost(RingUse use, DType dtype, bool by_hardware) {
   if (is_loss(use)) {
-    if (by_hardware && dtype != DType::f32) return {208, 72};
-    return {272, 136};
+    if (by_hardware && dtype != DType::f32) return {144, 32};
+    return {240, 128};
   }
-  if (use == RingUse::gradients) return {96, 24};
-  if (use == RingUse::log_softmax) return {128, 40};
-  if (ring_has_notes(use, dtype, by_hardware)) return {208, 120};
-  return {112, 24};
+  if (use == RingUse::gradients) return {64, 16};
+  if (use == RingUse::log_softmax) return {96, 32};
+  if (ring_has_notes(use, dtype, by_hardware)) return {176, 112};
+  return {80, 16};
 }
 
 constexpr RingCost ring_cost(RingUse use, DType dtype, bool by_hardware) {

@@ -91,7 +91,7 @@ struct RingSoftmax : RingsInOrder {
     return cuda::look_again<Kind>(call.logits, row, tile, why, ahead);
   }
 
-  __device__ __forceinline__ static Row join(const Call& call, const Ahead& ahead,
+  __device__ __forceinline__ static Row join(const Call& call, std::int64_t, const Ahead& ahead,
                                              const TileRecord* records, Joined& status) {
     const RowAtTemperature<Kind> joined(call.logits, records, ahead.temperature);
     status = joined.status;
@@ -108,11 +108,12 @@ struct RingSoftmax : RingsInOrder {
   }
 
   __device__ __forceinline__ static void write_results(const Call& call, std::int64_t row,
-                                                       const Joined& status) {
+                                                       const Ahead&, const Joined& status) {
     if (warp_lane() == 0) call.row_status.place(row).set_integer(0, static_cast<int>(status));
   }
 
-  __device__ __forceinline__ static void emit(const Row& known, [[maybe_unused]] const Note& note,
+  __device__ __forceinline__ static void emit(const Call&, std::int64_t, const Row& known,
+                                              [[maybe_unused]] const Note& note,
                                               const RingChunk<RingSoftmax>& chunk) {
     if (known.status != RowStatus::ok) return chunk.fill(kNan);
     if constexpr (kHasNotes) {

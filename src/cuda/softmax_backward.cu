@@ -99,16 +99,17 @@ struct RingBackward : RingsInOrder {
         : Given(given) {}
   };
 
-  __device__ __forceinline__ static Row join(const Call& call, const Ahead& ahead,
+  __device__ __forceinline__ static Row join(const Call& call, std::int64_t, const Ahead& ahead,
                                              const double* sums, Joined&) {
     const double sum = sum_in_order(sums, tile_count(call.output.columns));
     return {RowSum(sum, ahead.temperature), Call::with_sum(ahead.fate, sum)};
   }
 
-  __device__ __forceinline__ static void write_results(const Call&, std::int64_t, const Joined&) {}
+  __device__ __forceinline__ static void write_results(const Call&, std::int64_t, const Ahead&,
+                                                       const Joined&) {}
 
-  __device__ __forceinline__ static void emit(const Row& known, const Note&,
-                                              const RingChunk<RingBackward>& chunk) {
+  __device__ __forceinline__ static void emit(const Call&, std::int64_t, const Row& known,
+                                              const Note&, const RingChunk<RingBackward>& chunk) {
     if (known.fate != Call::Row::computed)
       return chunk.fill(known.fate == Call::Row::zero ? 0.0f : kNan);
     const Gradient gradient(known.sum);

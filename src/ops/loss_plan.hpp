@@ -131,6 +131,10 @@ class Layout {
 
 // What is kept of the rows between the steps of a call.
 struct LossRows {
+  struct Rest {
+    double words[4];
+  };
+
   ListedRow* list;       // [rows]: those that count in their order, then the others, last first
   std::int64_t* before;  // [rows + 1]: rows that count before each
   RowStatus* status;     // [rows]
@@ -140,6 +144,8 @@ struct LossRows {
   ScoredRow* scored;     // [rows], where a second visit writes the gradient
   RowDerivatives* derivatives;  // likewise
   std::int64_t* lengths;        // [sequences]: rows that count
+  std::int64_t* also;           // one: of those, how many another mask has; a GPU's
+  Rest* rests;                  // [rows]: a GPU's, of rows that are written carefully
   std::byte* prepared;          // [rows]: a GPU's, of rows that count (cuda/device/ring_rows.cuh)
 
   static constexpr std::size_t kPreparedBytes = 144;
@@ -156,6 +162,8 @@ struct LossRows {
     layout.take(scored, rows);
     layout.take(derivatives, rows);
     layout.take(lengths, sequences);
+    layout.take(also, 1);
+    layout.take(rests, on_gpu ? rows : 0);
     layout.take(prepared, on_gpu ? rows * kPreparedBytes : 0);
   }
 };

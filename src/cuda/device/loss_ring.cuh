@@ -6,12 +6,15 @@
 //
 //   Call         a LossCallOf
 //   Ahead        a LossAhead (call, totals, listed row): what of a row is known before
-//   derivatives(call, Ahead, scored, measure)   RowDerivatives but for Ahead::factor, by a warp;
-//                of a row that couldn't be scored too
+//   derivatives(call, Ahead, scored)   RowDerivatives but for Ahead::factor, by a warp; of a row
+//                that couldn't be scored too
+//   derives_early(call)                whether they need neither log-prob nor lse, which are then
+//                made while the row is being written
 //   kHasShare    whether they have an s
 //   kKeepsLse    whether it asks for a row's lse afterwards
 #pragma once
 
+#include "cuda/device/last_block.cuh"
 #include "cuda/device/ring_logits.cuh"
 #include "cuda/device/row_gradient.cuh"
 #include "cuda/device/target_row.cuh"
@@ -36,6 +39,13 @@ struct LossAhead : LogitsAhead {
   __device__ __forceinline__ int left_out() const { return target; }
 };
 
+// What is sent of a row.
+template <class Gradient>
+struct alignas(8) LossRow {
+  Gradient gradient;
+  float at_target = 0;
+};
+
 template <class Loss, DType kDTypeOf, class ExpOf, bool kEntropy>
 struct LossRing {
   using Call = typename Loss::Call;
@@ -45,7 +55,7 @@ struct LossRing {
   using Measure = MeasureLogits<LossRing>;
   using Ahead = typename Loss::Ahead;
   struct Note {};
-  using Row = KnownGradient<kDTypeOf, ExpOf>;
+  using Row = LossRow<KnownGradient<kDTypeOf, ExpOf>>;
   static constexpr DType kDType = kDTypeOf;
   static constexpr RingUse kUse = kEntropy ? RingUse::loss_with_entropy : RingUse::loss;
   static constexpr bool kByHardware = std::is_same_v<ExpOf, Hardware>;
@@ -54,11 +64,7 @@ struct LossRing {
   struct Joined {
     ScoredRow scored;
     RowMeasure measure;
-    RowDerivatives d;  // with all factors
-  };
-  struct Late {
-    float at_target;
-    int unused;  // 8 bytes travel at a time
+    float weight, target_logit;
   };
 
   LOGSUM_HOST_DEVICE static const RowsView& input(const Call& call, int) { return call.logits; }
@@ -102,58 +108,64 @@ struct LossRing {
     return without;
   }
 
-  __device__ __forceinline__ static Row join(const Call& call, const Ahead& ahead,
+  __device__ __forceinline__ static Row join(const Call& call, std::int64_t row, const Ahead& ahead,
                                              const TileRecord* records, Joined& joined) {
     const std::int64_t columns = call.logits.columns;
+    const auto tiles = static_cast<int>(tile_count(columns));
     ScoredRow& scored = joined.scored;
     scored.status = RowStatus::bad_parameter;
     if (ahead.is_valid) {
-      const float target_logit = load_record(records + tile_count(columns)).moment;
-      scored =
-          score_target<Kind>(records, columns, ahead.temperature, target_logit, joined.measure);
+      const TileRecord* const without = records + tiles;
+      joined.target_logit = load_record(without).moment;
+      OthersOfTarget others(records, ahead.target / kTile, without);
+      joined.measure = join_records<Kind::kMoment>(records, tiles, columns, scored.status, others);
+      if (scored.status == RowStatus::ok) {
+        joined.weight = ExpOf::weight_of_max(joined.measure, ahead.temperature);
+        begin_score(scored, joined.measure, joined.weight);
+        scored.rest = others.rest(joined.measure, tiles, columns);
+        if (!Loss::derives_early(call)) score(ahead, joined);
+        if (ahead.target < 0) scored.status = RowStatus::bad_target;
+      }
     }
-    if (scored.status == RowStatus::ok && ahead.target < 0) {
-      scored.status = RowStatus::bad_target;
-      scored.logp = kNan;
-    }
-    joined.d = Loss::derivatives(call, ahead, scored, joined.measure).times(ahead.factor);
-    if constexpr (!kEntropy) joined.d.c = 0;
-    if constexpr (!Loss::kHasShare) joined.d.s = 0;
-    return known_gradient<kDType, ExpOf>(scored, ahead.temperature, joined.d, ahead.target);
-  }
-  __device__ __forceinline__ static Late finish(const Call& call, const Ahead& ahead,
-                                                const TileRecord* records, Joined& joined) {
-    if (joined.scored.status != RowStatus::ok) return {};
-    const std::int64_t columns = call.logits.columns;
-    joined.scored.rest =
-        rest_of_row(records, columns, ahead.target, records + tile_count(columns), joined.measure);
-    return {static_cast<float>(gradient_at_target(joined.scored, joined.d)), 0};
+    RowDerivatives d = Loss::derivatives(call, ahead, scored).times(ahead.factor);
+    if constexpr (!kEntropy) d.c = 0;
+    if constexpr (!Loss::kHasShare) d.s = 0;
+    GradientRest<kDType, ExpOf> rest;
+    const Row known = {
+        known_gradient<kDType, ExpOf>(scored, ahead.temperature, d, ahead.target, rest),
+        static_cast<float>(gradient_at_target(scored, d))};
+    if constexpr (kHasRest)
+      if (is_careful(known.gradient)) keep_rest(call, row, rest);
+    return known;
   }
 
   __device__ __forceinline__ static void write_results(const Call& call, std::int64_t row,
-                                                       const Joined& joined) {
+                                                       const Ahead& ahead, Joined& joined) {
+    ScoredRow& scored = joined.scored;
+    const bool is_measured =
+        scored.status == RowStatus::ok || scored.status == RowStatus::bad_target;
+    if (Loss::derives_early(call) && is_measured) score(ahead, joined);
+    if (scored.status == RowStatus::bad_target) scored.logp = kNan;
     if (warp_lane() != 0) return;
-    call.rows.status[row] = joined.scored.status;
-    call.rows.logps[row] = joined.scored.logp;
-    call.rows.entropies[row] = joined.scored.entropy;
-    if constexpr (Loss::kKeepsLse) call.rows.lses[row] = joined.scored.lse;
+    call.rows.status[row] = scored.status;
+    call.rows.logps[row] = scored.logp;
+    call.rows.entropies[row] = scored.entropy;
+    if constexpr (Loss::kKeepsLse) call.rows.lses[row] = scored.lse;
   }
 
-  __device__ __forceinline__ static void emit(const Row& known, const Note&,
-                                              const RingChunk<LossRing>& chunk) {
-    if (known.fate != RowGradient::Fate::computed)
-      return chunk.fill(known.fate == RowGradient::Fate::zero ? 0.0f : kNan);
-    write_gradient<kEntropy>(
-        known, [&](const auto& f) { chunk.write(f); },
-        [&](const auto& f) { chunk.write_slowly(f); });
-  }
-  __device__ __forceinline__ static bool awaits(const Row& known,
-                                                const RingChunk<LossRing>& chunk) {
-    return known.fate == RowGradient::Fate::computed && chunk.has(known.target);
-  }
-  __device__ __forceinline__ static void emit_late(const Row& known, const Late& late,
-                                                   const RingChunk<LossRing>& chunk) {
-    chunk.patch(known.target, late.at_target);
+  __device__ __forceinline__ static void emit(const Call& call, std::int64_t row, const Row& known,
+                                              const Note&, const RingChunk<LossRing>& chunk) {
+    const auto& gradient = known.gradient;
+    if (gradient.fate != RowGradient::Fate::computed)
+      return chunk.fill(gradient.fate == RowGradient::Fate::zero ? 0.0f : kNan);
+    const auto slowly = [&](const auto& f) { chunk.write_slowly(f); };
+    if (is_careful(gradient)) {
+      if constexpr (kHasRest) write_carefully(kept_rest(call, row), slowly);
+    } else {
+      write_gradient<kEntropy>(
+          gradient, [&](const auto& f) { chunk.write(f); }, slowly);
+    }
+    if (chunk.has(gradient.target)) chunk.patch(gradient.target, known.at_target);
   }
 
   // Rows that don't count, those of all CTAs in turns, 4 KB at a time.
@@ -192,6 +204,27 @@ struct LossRing {
     std::int64_t masked_;
     int at_ = 0;  // bytes of the row
   };
+
+ private:
+  static constexpr bool kHasRest = std::is_same_v<GradientRest<kDType, ExpOf>, CarefulGradient>;
+
+  __device__ __forceinline__ static void score(const Ahead& ahead, Joined& joined) {
+    end_score(joined.scored, joined.measure, ahead.temperature, joined.weight, joined.target_logit);
+    if constexpr (kEntropy)
+      joined.scored.entropy = row_entropy(joined.measure, joined.scored.norm, ahead.temperature);
+  }
+
+  // What a careful row needs, which is rare, goes through global memory: all CTAs of a cluster wait
+  // for what is sent to them.
+  __device__ __noinline__ static void keep_rest(const Call& call, std::int64_t row,
+                                                CarefulGradient rest) {
+    if (warp_lane() == 0) call.rows.rests[row] = std::bit_cast<LossRows::Rest>(rest);
+    __threadfence();
+    __syncwarp();
+  }
+  __device__ __forceinline__ static CarefulGradient kept_rest(const Call& call, std::int64_t row) {
+    return std::bit_cast<CarefulGradient>(load_past_l1(call.rows.rests + row));
+  }
 };
 
 }  // namespace logsum::cuda

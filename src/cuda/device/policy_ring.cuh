@@ -34,9 +34,9 @@ struct PolicyOfToken {
   static constexpr bool kHasShare = false;
   static constexpr bool kKeepsLse = false;
 
+  __device__ __forceinline__ static bool derives_early(const Call&) { return false; }
   __device__ __forceinline__ static RowDerivatives derivatives(const Call& call, const Ahead& ahead,
-                                                               const ScoredRow& scored,
-                                                               const RowMeasure&) {
+                                                               const ScoredRow& scored) {
     const double g =
         scored.status == RowStatus::ok ? product(ahead.u, derivative(call.plan, ahead, scored)) : 0;
     return {g, ahead.per_entropy};

@@ -10,11 +10,10 @@
 // rows in turns, each row once. They have
 //   arrived  once all are there; what emission needs to know comes from there to every CTA's
 //            RingRow and is
-//   published in it; what one column needs, which takes a while more, is
-//   finished later. A RingRow has
+//   published in it. A RingRow has
 //   begun    when the row's first slot is empty. It needs no protection: by then the ring has let
-//            go of the row that lies known_rows before, and that is finished. Nor does a table: the
-//            rows that it had before lie at least so far back.
+//            go of the row that lies known_rows before. Nor does a table: the rows that it had
+//            before lie at least so far back.
 #pragma once
 
 #include <type_traits>
@@ -84,10 +83,9 @@ struct alignas(16) RingGiven {
 // A row of the cluster's that is in the ring, or was.
 template <class Op>
 struct alignas(16) RingRow {
-  ByteBarrier begun, published, finished;
+  ByteBarrier begun, published;
   RingGiven<Op> given;  // before its first chunk is asked for
   alignas(8) typename Op::Row known;
-  alignas(8) typename Op::Late late;
 };
 
 // Records of a row that the CTA joins.
@@ -99,7 +97,6 @@ struct RingTable {
 template <class Op>
 struct RingStage {
   alignas(8) typename Op::Row known;
-  alignas(8) typename Op::Late late;
 };
 
 template <class Op>
@@ -113,7 +110,6 @@ struct RingMemory {
   static constexpr int kGroups = ring_groups(Op::kUse, Op::kDType);
   static constexpr int kThreads = ring_threads(Op::kUse, Op::kDType);
   static constexpr int kJoiners = ring_joiners(Op::kUse);
-  static constexpr bool kFinishes = !std::is_empty_v<typename Op::Late>;
   static constexpr int kChunkBytes = kChunk * static_cast<int>(size_of(Op::kDType));
   static constexpr int kSlotChunks = kRingSlotBytes / (Op::kInputs * kChunkBytes);
   static_assert(kSlotChunks >= 1 && kTileChunks % kSlotChunks == 0);
@@ -182,7 +178,6 @@ struct RingMemory {
     for (int i = static_cast<int>(threadIdx.x); i < space.known_rows; i += kThreads) {
       rows[i].begun.begin(kWarp);
       rows[i].published.begin(space.blocks > 1 ? 1 : kWarp);
-      rows[i].finished.begin(space.blocks > 1 ? 1 : kWarp);
     }
     if (threadIdx.x < space.tables)
       tables[threadIdx.x].arrived.begin(space.blocks > 1 ? 1 : space.records * kWords);
@@ -197,7 +192,6 @@ struct RingMemory {
   __device__ __forceinline__ void expect_row(Row& row, const RingSpace& space) const {
     if (space.blocks == 1) return;
     row.published.arrive_expecting(sizeof(row.known));
-    if (kFinishes) row.finished.arrive_expecting(sizeof(row.late));
   }
 
   __device__ __forceinline__ unsigned long long* words_of_table(int i,
@@ -319,8 +313,6 @@ struct RingCursor {
 // What an Op has that visits all rows in their order, and knows no more of them than that.
 struct RingsInOrder {
   static constexpr bool kIsPrepared = false;
-
-  struct Late {};
 
   struct Filler {
     __device__ __forceinline__ Filler(const auto&, const RingSpace&) {}

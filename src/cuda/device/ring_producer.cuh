@@ -53,7 +53,6 @@ __device__ __forceinline__ void produce(const typename Op::Call& call,
       from[k] = rows.input(k) + std::int64_t{begin} * (kTile * kBytes);
     memory.slots[slot.at].emptied.wait(slot.phase ^ 1);
     auto& row = memory.rows[known.at];
-    if constexpr (Memory::kFinishes) row.finished.wait(known.phase ^ 1);
     if (is_one) memory.expect_row(row, space);
     rows.begin(row, is_one);
     known = known.ahead(1, space.known_rows);

@@ -91,14 +91,32 @@ __device__ __forceinline__ std::uint64_t mass_of_tile(const TileRecord& tile,
   return shifted(tile.sum, row.mass_shift - __double2int_rn(lower));
 }
 
-template <bool kMoment, class Records>
+// What a thread has of a tile while the warp joins.
+struct JoinedTile {
+  float sum = 0;  // not above 0: nothing is added
+  int n = 0;
+  float moment = 0;
+};
+
+// What else is joined on the way: nothing.
+struct NoOthers {
+  __device__ __forceinline__ bool is_far() const { return false; }
+  __device__ __forceinline__ void look(int, const JoinedTile&) {}
+  __device__ __forceinline__ void begin_sum() {}
+  __device__ __forceinline__ void add(int, const JoinedTile&, int) {}
+};
+
+// The records of the first tiles, two per thread, are kept between looking for the largest
+// reference and adding; others are loaded again.
+template <bool kMoment, class Records, class Others = NoOthers>
 __device__ __forceinline__ RowMeasure join_by_warp(const Records& tiles, int count,
-                                                   std::int64_t columns) {
+                                                   std::int64_t columns, Others&& others = {}) {
+  constexpr int kKept = 2;
   RowMeasure row;
   row.mass_shift = mass_shift(columns);
   int n = INT_MIN, max_tile = INT_MAX;
-  bool is_far = false;
-  for (int i = warp_lane(); i < count; i += kWarp) {
+  bool is_far = others.is_far();
+  const auto look = [&](int i) {
     const TileRecord tile = tiles(i);
     row.poisoned |= tile.sum != tile.sum;
     if (tile.max > row.max) {
@@ -106,8 +124,17 @@ __device__ __forceinline__ RowMeasure join_by_warp(const Records& tiles, int cou
       max_tile = i;
     }
     is_far |= !(fabs(tile.n) <= kFarReference);
-    if (tile.sum > 0) n = max(n, __double2int_rn(tile.n));
-  }
+    const JoinedTile joined{tile.sum, __double2int_rn(tile.n), tile.moment};
+    if (joined.sum > 0) n = max(n, joined.n);
+    others.look(i, joined);
+    return joined;
+  };
+  JoinedTile kept[kKept];
+#pragma unroll
+  for (int k = 0; k < kKept; ++k)
+    if (warp_lane() + k * kWarp < count) kept[k] = look(warp_lane() + k * kWarp);
+#pragma unroll 1
+  for (int i = warp_lane() + kKept * kWarp; i < count; i += kWarp) look(i);
   const float max = from_order(warp_max(order_of(row.max)));
   max_tile = warp_min(row.max == max && max > kNegInf ? max_tile : INT_MAX);
   row.max = max;
@@ -116,17 +143,25 @@ __device__ __forceinline__ RowMeasure join_by_warp(const Records& tiles, int cou
   if (__any_sync(~0u, is_far)) return join_far(tiles, count, row);
   n = warp_max(n);
   row.n = n == INT_MIN ? 0.0 : n;
+  others.begin_sum();
   std::uint64_t mass = 0, moment = 0;
-  for (int i = warp_lane(); i < count; i += kWarp) {
-    const TileRecord tile = tiles(i);
-    if (!(tile.sum > 0)) continue;
-    const int lower = n - __double2int_rn(tile.n);
+  const auto add = [&](int i, const JoinedTile& tile) {
+    if (!(tile.sum > 0)) return;
+    others.add(i, tile, row.mass_shift);
+    const int lower = n - tile.n;
     mass += shifted(tile.sum, row.mass_shift - lower);
     if (kMoment && lower <= row.mass_shift + 113)  // as scaled_integer: nothing is left of others
       moment += static_cast<std::uint64_t>(static_cast<std::int64_t>(
           fma(static_cast<double>(lower), static_cast<double>(tile.sum),
               static_cast<double>(tile.moment)) *
           __hiloint2double((1023 + row.mass_shift - 7 - lower) << 20, 0)));
+  };
+#pragma unroll
+  for (int k = 0; k < kKept; ++k) add(warp_lane() + k * kWarp, kept[k]);
+#pragma unroll 1
+  for (int i = warp_lane() + kKept * kWarp; i < count; i += kWarp) {
+    const TileRecord tile = tiles(i);
+    add(i, {tile.sum, __double2int_rn(tile.n), tile.moment});
   }
   row.mass = warp_sum(mass);
   if (kMoment) row.moment = static_cast<std::int64_t>(warp_sum(moment));
@@ -220,10 +255,11 @@ __device__ __noinline__ inline bool has_nan(const TileRecord* records, int count
 }
 
 // A row's measure, and what is wrong with the row if anything is.
-template <bool kMoment>
+template <bool kMoment, class Others = NoOthers>
 __device__ __forceinline__ RowMeasure join_records(const TileRecord* records, int tiles,
-                                                   std::int64_t columns, RowStatus& status) {
-  const RowMeasure measure = join_by_warp<kMoment>(StoredRecords{records}, tiles, columns);
+                                                   std::int64_t columns, RowStatus& status,
+                                                   Others&& others = {}) {
+  const RowMeasure measure = join_by_warp<kMoment>(StoredRecords{records}, tiles, columns, others);
   status = status_of(measure);
   if (measure.poisoned) status = has_nan(records, tiles) ? RowStatus::nan : RowStatus::pos_inf;
   return measure;

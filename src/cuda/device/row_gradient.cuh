@@ -9,47 +9,61 @@
 
 namespace logsum::cuda {
 
+// In f64, for any logit: dz = 2^x·(slope·x + offset), x = (z − max)·c64.
+struct CarefulGradient {
+  double max, c64, slope = 0, offset;
+
+  CarefulGradient() = default;
+  // `d` with all factors.
+  __device__ __forceinline__ CarefulGradient(const RowGradient& row, const ScoredRow& scored,
+                                             const Temperature& temperature,
+                                             const RowDerivatives& d)
+      : max(static_cast<double>(scored.max)), c64(temperature.c64), offset(d.of_others()) {
+    if (row.has_entropy) {
+      offset += d.c * (static_cast<double>(scored.entropy) - scored.norm.log_ratio64);
+      slope = scored.at_max * kLn2 * d.c;
+    }
+    offset *= scored.at_max;
+  }
+
+  __device__ __noinline__ float operator()(float z) const {
+    const double x = fmax((static_cast<double>(z) - max) * c64, -3000.0);
+    const double r = rint(x);
+    const double p = exp2_fraction(static_cast<float>(x - r));
+    return static_cast<float>(ldexp(p * (slope * x + offset), static_cast<int>(r)));
+  }
+};
+
 // p = e^((z − m)/T)·P as 2^(z·c + k)·factor, with the rounding of k and of the product m·c put
-// right in `factor`: what is left is that of the sum, 2^-20 where p > 2^-16.
+// right in `factor`: what is left is that of the sum, 2^-20 where p > 2^-16. Few words: a ring
+// sends them to all CTAs of a cluster, and all wait for them.
 struct HardwareGradient {
   static constexpr float kLift = 32;  // so that no p is flushed to 0 that matters
-  // Beyond these a row is written in f64: k would lose the lift, or the factor leave f32.
+  // Beyond these a row is written carefully: k would lose the lift, or the factor leave f32.
   static constexpr double kMostReference = 0x1p20;
   static constexpr double kMostFactor = 0x1p20, kLeastFactor = 0x1p-90;
 
   RowGradient::Fate fate = RowGradient::Fate::nan;
-  int target = 0;
   bool is_careful = false;
+  int target = 0;
   float c = 0, k = 0;
   // dz = 2^y·(slope·y + offset), y = z·c + k.
   float slope = 0, offset = 0;
-  // In f64: dz = 2^x·(slope64·x + offset64), x = (z − max)·c64.
-  double max = 0, c64 = 0, slope64 = 0, offset64 = 0;
 
   HardwareGradient() = default;
-  // `d` with all factors.
-  __device__ __forceinline__ HardwareGradient(const RowGradient& row, const ScoredRow& scored,
-                                              const Temperature& temperature,
-                                              const RowDerivatives& d)
+  __device__ __forceinline__ HardwareGradient(const RowGradient& row, const CarefulGradient& exact,
+                                              const Temperature& temperature)
       : fate(row.fate), target(row.target), c(temperature.c) {
-    max = static_cast<double>(scored.max);
-    c64 = temperature.c64;
-    offset64 = d.of_others();
-    if (row.has_entropy) {
-      offset64 += d.c * (static_cast<double>(scored.entropy) - scored.norm.log_ratio64);
-      slope64 = scored.at_max * kLn2 * d.c;
-    }
-    offset64 *= scored.at_max;
-    const double reference = max * static_cast<double>(c);
+    const double reference = exact.max * static_cast<double>(c);
     k = static_cast<float>(static_cast<double>(kLift) - reference);
     const double shift = static_cast<double>(kLift) - reference - static_cast<double>(k);
     // 2^shift, to 1e-9 where the row isn't careful.
     const double s = shift * kLn2;
     const double correction = (1 + s + 0.5 * s * s) * 0x1p-32;
-    slope = static_cast<float>(slope64 * correction);
-    offset = static_cast<float>((offset64 + slope64 * (shift - static_cast<double>(kLift))) *
-                                correction);
-    const double largest = fmax(fabs(offset64), fabs(slope64));
+    slope = static_cast<float>(exact.slope * correction);
+    offset = static_cast<float>(
+        (exact.offset + exact.slope * (shift - static_cast<double>(kLift))) * correction);
+    const double largest = fmax(fabs(exact.offset), fabs(exact.slope));
     is_careful =
         !(fabs(reference) <= kMostReference && largest <= kMostFactor && largest >= kLeastFactor);
   }
@@ -62,41 +76,53 @@ struct HardwareGradient {
     const float y = fmaxf(__fmaf_rn(z, c, k), -160.0f);  // 2^y is 0 there, 0·∞ isn't
     return __fmul_rn(exp2_approximate(y), __fmaf_rn(y, slope, offset));
   }
-  __device__ __noinline__ float careful(float z) const {
-    const double x = fmax((static_cast<double>(z) - max) * c64, -3000.0);
-    const double r = rint(x);
-    const double p = exp2_fraction(static_cast<float>(x - r));
-    return static_cast<float>(ldexp(p * (slope64 * x + offset64), static_cast<int>(r)));
-  }
 };
 
-// What rows whose gradients aren't made so keep.
+struct NoRest {};
+
+// What is known of a row, but for `Rest`, which a careful row needs.
 template <DType kDType, class Exp>
 inline constexpr bool kByHardware = kDType != DType::f32&& std::is_same_v<Exp, Hardware>;
 template <DType kDType, class Exp>
 using KnownGradient = std::conditional_t<kByHardware<kDType, Exp>, HardwareGradient, RowGradient>;
+template <DType kDType, class Exp>
+using GradientRest = std::conditional_t<kByHardware<kDType, Exp>, CarefulGradient, NoRest>;
 
 // `d` with all factors; kDType: of the gradient.
 template <DType kDType, class Exp>
-__device__ __forceinline__ KnownGradient<kDType, Exp> known_gradient(const ScoredRow& scored,
-                                                                     const Temperature& temperature,
-                                                                     const RowDerivatives& d,
-                                                                     std::int64_t target) {
-  if constexpr (kByHardware<kDType, Exp>)
-    return {gradient_of_row(scored, d, target), scored, temperature, d};
-  else
+__device__ __forceinline__ KnownGradient<kDType, Exp> known_gradient(
+    const ScoredRow& scored, const Temperature& temperature, const RowDerivatives& d,
+    std::int64_t target, GradientRest<kDType, Exp>& rest) {
+  if constexpr (kByHardware<kDType, Exp>) {
+    const RowGradient row = gradient_of_row(scored, d, target);
+    rest = CarefulGradient(row, scored, temperature, d);
+    return {row, rest, temperature};
+  } else {
     return whole_gradient_of_row(scored, temperature, d, target);
+  }
 }
 
+__device__ __forceinline__ bool is_careful(const HardwareGradient& known) {
+  return known.is_careful;
+}
+__device__ __forceinline__ constexpr bool is_careful(const RowGradient&) { return false; }
+
+// write_slowly(f), as below, of a careful row.
+template <class WriteSlowly>
+__device__ __forceinline__ void write_carefully(const CarefulGradient& rest,
+                                                const WriteSlowly& write_slowly) {
+  write_slowly([&rest](float z) { return rest(z); });
+}
+template <class WriteSlowly>
+__device__ __forceinline__ void write_carefully(const NoRest&, const WriteSlowly&) {}
+
 // write(f): of each column that exists, f(z) in place of z, where `f` is quick; write_slowly(f):
-// where it is long.
+// where it is long. Of a row that isn't careful.
 template <bool kEntropy, class Write, class WriteSlowly>
 __device__ __forceinline__ void write_gradient(const HardwareGradient& known, const Write& write,
-                                               const WriteSlowly& write_slowly) {
+                                               const WriteSlowly&) {
   const HardwareGradient row = known;
-  if (known.is_careful)
-    write_slowly([&known](float z) { return known.careful(z); });
-  else if (kEntropy)
+  if (kEntropy)
     write([row](float z) { return row.with_entropy(z); });
   else
     write([row](float z) { return row.plain(z); });

@@ -33,15 +33,10 @@
 //     kAwaitsAll        looks at all of a tile's chunks: waits for the first, not the warp's own
 //     kLooksAgain       may ask
 //   look_again(call, row, record, why, Ahead)              Record, by the helper
-//   join(call, Ahead, records, joined)                     Row, by one warp of the cluster;
+//   join(call, row, Ahead, records, joined)                Row, by one warp of the cluster;
 //                                                          `joined`: what it keeps to itself
-//   write_results(call, row, joined)                       by the same
-//   emit(Row, Note, chunk)                                 by one warp
-// and where a column of a row takes longer to be known than the others
-//   Late     of 8-byte words
-//   finish(call, Ahead, records, joined)                   Late, by the warp that joins
-//   awaits(Row, chunk)                                     whether it is one of the chunk's
-//   emit_late(Row, Late, chunk)                            after emit
+//   write_results(call, row, Ahead, joined)                by the same, when the Row has been sent
+//   emit(call, row, Row, Note, chunk)                      by one warp
 // and where it has extra records (RingCost)
 //   Measure::runs(tile)                                    how often a tile is measured: for its
 //                                                          record, then for extra ones
@@ -116,9 +111,15 @@ __device__ __forceinline__ void send(const T& value, T& stage, T& to, ByteBarrie
   }
   if (warp_lane() == 0) stage = value;
   __syncwarp();
-  for (int i = warp_lane(); i < kWords * blocks; i += kWarp)
+  const auto push = [&](int i) {
     barrier.push(reinterpret_cast<unsigned long long*>(&to) + i % kWords,
                  reinterpret_cast<const unsigned long long*>(&stage)[i % kWords], i / kWords);
+  };
+  if constexpr (kWords * kMostRingBlocks <= kWarp) {
+    if (warp_lane() < kWords * blocks) push(warp_lane());
+  } else {
+    for (int i = warp_lane(); i < kWords * blocks; i += kWarp) push(i);
+  }
   __syncwarp();
 }
 
@@ -140,16 +141,10 @@ __device__ __forceinline__ void join_rows(const typename Op::Call& call, const R
     const auto* const records = memory.table(table.at, space);
     const typename Op::Ahead& ahead = shared.given.ahead;
     typename Op::Joined joined;
-    const typename Op::Row row = Op::join(call, ahead, records, joined);
-    if constexpr (!Memory::kFinishes)
-      if (warp_lane() == 0) memory.expect_records(table.at, space);
+    const typename Op::Row row = Op::join(call, shared.given.row, ahead, records, joined);
+    if (warp_lane() == 0) memory.expect_records(table.at, space);
     send(row, stage.known, shared.known, shared.published, space.blocks);
-    if constexpr (Memory::kFinishes) {
-      const typename Op::Late late = Op::finish(call, ahead, records, joined);
-      if (warp_lane() == 0) memory.expect_records(table.at, space);
-      send(late, stage.late, shared.late, shared.finished, space.blocks);
-    }
-    Op::write_results(call, shared.given.row, joined);
+    Op::write_results(call, shared.given.row, ahead, joined);
   }
 }
 
@@ -217,8 +212,9 @@ __device__ __forceinline__ void help(const typename Op::Call& call, const RingSp
 }
 
 template <class Op>
-__device__ __forceinline__ void consume(const RingSpace& space, const RingPlace& place,
-                                        const RingMemory<Op>& memory, int warp) {
+__device__ __forceinline__ void consume(const typename Op::Call& call, const RingSpace& space,
+                                        const RingPlace& place, const RingMemory<Op>& memory,
+                                        int warp) {
   constexpr int kBytes = size_of(Op::kDType);
   using Memory = RingMemory<Op>;
   const int group = warp / kTileChunks, quarter = warp % kTileChunks;
@@ -274,13 +270,7 @@ __device__ __forceinline__ void consume(const RingSpace& space, const RingPlace&
       __builtin_assume(__isGlobal(out));
       if (columns > 0) {
         const RingChunk<Op> chunk{memory.chunk(emitted.slot.at, quarter), out, first, columns};
-        Op::emit(row.known, memory.note(emitted.slot.at, quarter), chunk);
-        if constexpr (Memory::kFinishes) {
-          if (Op::awaits(row.known, chunk)) {
-            memory.rows[emitted.known.at].finished.wait_for_cluster(emitted.known.phase);
-            Op::emit_late(row.known, row.late, chunk);
-          }
-        }
+        Op::emit(call, row.given.row, row.known, memory.note(emitted.slot.at, quarter), chunk);
       }
       memory.slots[emitted.slot.at].emptied.arrive();
       emitted.skip(memory, place, space, Memory::kGroups);
@@ -314,7 +304,7 @@ __device__ __forceinline__ void visit_rings(const typename Op::Call& call,
   cluster_wait();
   const int warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x / kWarp), 0);
   if (warp < kConsumers) {
-    consume<Op>(space, place, memory, warp);
+    consume<Op>(call, space, place, memory, warp);
   } else if (warp < kConsumers + kJoiners) {
     join_rows<Op>(call, space, place, memory, warp - kConsumers);
   } else if (warp == kConsumers + kJoiners) {
