@@ -20,6 +20,23 @@ Status check_normalizer(const Checker& check, const char* name, const PerRow<dou
 Status check_factor(const Checker& check, const char* name, const PerRow<double>& given,
                     ScalarView& view) noexcept;
 
+// A finite option within a range.
+struct OptionRange {
+  const char* name;
+  float value;
+  double least, most;  // least itself is refused where is_open
+  bool is_open = false;
+  bool may_be_none = false;  // +inf
+};
+Status check_range(const Checker& check, const OptionRange& range) noexcept;
+
+template <class Enum>
+Status check_enum(const Checker& check, const char* name, Enum value, Enum last) noexcept {
+  if (value <= last) return {};
+  return check.invalid("options.%s is %d, must be in [0, %d]", name, static_cast<int>(value),
+                       static_cast<int>(last));
+}
+
 // The gradient of checked logits.
 Status check_gradient(const Checker& check, const Argument& grad, const Argument& logits,
                       LossPlan& plan) noexcept;
@@ -40,6 +57,12 @@ class SequenceChecks {
   // f32.
   Status tokens_or_sequences(const char* name, const Tensor& tensor, bool required,
                              TokenOrSequenceView& view) const noexcept;
+  // One element per sequence, or `count` of them in one dimension.
+  Status of_sequences(const char* name, const Tensor& tensor, std::initializer_list<DType> dtypes,
+                      Use use, ElementsView& view) const noexcept;
+  Status in_one_dimension(const char* name, const Tensor& tensor,
+                          std::initializer_list<DType> dtypes, std::int64_t count, Use use,
+                          ElementsView& view) const noexcept;
 
  private:
   Status rising() const noexcept;

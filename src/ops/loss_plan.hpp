@@ -63,6 +63,11 @@ LOGSUM_HOST_DEVICE inline void set_scalar(const ElementsView& view, double value
     view.set(0, static_cast<float>(value));
 }
 
+// An entry of metrics, f64.
+LOGSUM_HOST_DEVICE inline void set_metric(const ElementsView& metrics, int entry, double value) {
+  *reinterpret_cast<double*>(metrics.data + entry * metrics.inner_bytes) = value;
+}
+
 struct LossPlan {
   RowsView logits, grad_logits;  // grad_logits.data null: not wanted
   Sequences sequences;
@@ -127,6 +132,12 @@ class Layout {
  private:
   std::byte* memory_;
   std::size_t used_ = 0;
+};
+
+// What a list of a batch's rows found: those that count, of them those that count for something
+// else too, and sequences that have some.
+struct ListCounts {
+  std::int64_t kept = 0, also = 0, nonempty = 0;
 };
 
 // What is kept of the rows between the steps of a call.

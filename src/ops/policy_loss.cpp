@@ -10,31 +10,6 @@
 namespace logsum {
 namespace {
 
-// A finite option within a range.
-struct Range {
-  const char* name;
-  float value;
-  double least, most;  // least itself is refused where is_open
-  bool is_open = false;
-  bool may_be_none = false;
-};
-
-Status check_range(const Checker& check, const Range& r) noexcept {
-  const auto value = static_cast<double>(r.value);
-  if (r.may_be_none && r.value == PolicyOptions::kNone) return {};
-  if ((r.is_open ? value > r.least : value >= r.least) && value <= r.most) return {};
-  return check.invalid("options.%s is %g, must be in %c%g, %g]%s", r.name, value,
-                       r.is_open ? '(' : '[', r.least, r.most,
-                       r.may_be_none ? ", or +inf for none" : "");
-}
-
-template <class Enum>
-Status check_enum(const Checker& check, const char* name, Enum value, Enum last) noexcept {
-  if (value <= last) return {};
-  return check.invalid("options.%s is %d, must be in [0, %d]", name, static_cast<int>(value),
-                       static_cast<int>(last));
-}
-
 Status check_options(const Checker& check, const PolicyOptions& o) noexcept {
   LOGSUM_RETURN_IF_ERROR(check_enum(check, "objective", o.objective, Objective::reinforce));
   LOGSUM_RETURN_IF_ERROR(check_enum(check, "ratio_level", o.ratio_level, RatioLevel::sequence));
@@ -44,7 +19,7 @@ Status check_options(const Checker& check, const PolicyOptions& o) noexcept {
   constexpr double kMost = std::numeric_limits<float>::max();
   const double above_high =
       o.objective == Objective::clip ? 1.0 + static_cast<double>(o.epsilon_high) : 1.0;
-  const Range ranges[] = {
+  const OptionRange ranges[] = {
       {"epsilon_low", o.epsilon_low, 0, o.objective == Objective::gmpo ? kMost : 1},
       {"epsilon_high", o.epsilon_high, 0, kMost},
       {"delta", o.delta, above_high, kMost, true, true},
@@ -62,7 +37,7 @@ Status check_options(const Checker& check, const PolicyOptions& o) noexcept {
       {"entropy_coef", o.entropy_coef, -kMost, kMost},
       {"off_policy_threshold", o.off_policy_threshold, -kMost, kMost, false, true},
   };
-  for (const Range& range : ranges) LOGSUM_RETURN_IF_ERROR(check_range(check, range));
+  for (const OptionRange& range : ranges) LOGSUM_RETURN_IF_ERROR(check_range(check, range));
   if (o.ratio_level == RatioLevel::sequence &&
       (o.objective == Objective::gmpo || o.objective == Objective::vespo ||
        o.objective == Objective::reinforce))
