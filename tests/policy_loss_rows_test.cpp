@@ -55,20 +55,9 @@ Policy completions(const PolicyOptions& options, std::int64_t columns,
 }
 const std::vector<std::size_t> kLengths = {5, 3, 0, 1, 5, 2};
 
-template <class T>
-void keep(std::vector<T>& values, const std::vector<std::size_t>& indices) {
-  if (values.empty()) return;
-  std::vector<T> kept;
-  for (const std::size_t i : indices) kept.push_back(values[i]);
-  values = kept;
-}
-
 Policy with_rows(Policy p, const std::vector<std::size_t>& rows) {
-  keep(p.logits, rows);
-  keep(p.targets, rows);
-  for (std::vector<float>* values : {&p.old, &p.ref, &p.sampling, &p.weights, &p.temperatures})
-    keep(*values, rows);
-  keep(p.mask, rows);
+  keep_rows(p, rows);
+  for (std::vector<float>* values : {&p.old, &p.ref, &p.sampling, &p.weights}) keep(*values, rows);
   keep(p.entropy_mask, rows);
   return p;
 }
@@ -87,13 +76,7 @@ Policy with_sequences(Policy p, const std::vector<std::size_t>& sequences) {
 
 // Only the tokens that count, and their rows in the padded batch.
 Policy packed(const Policy& p, std::vector<std::size_t>& rows) {
-  rows.clear();
-  std::vector<std::int64_t> offsets = {0};
-  for (std::int64_t b = 0; b < p.sequences; ++b) {
-    for (std::size_t i = p.begin_of(b); i < p.begin_of(b + 1); ++i)
-      if (p.counts(i)) rows.push_back(i);
-    offsets.push_back(std::int64_t(rows.size()));
-  }
+  const std::vector<std::int64_t> offsets = offsets_of_kept(p, rows);
   Policy result = with_rows(p, rows);
   result.offsets = offsets;
   result.mask.clear();
