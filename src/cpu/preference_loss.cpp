@@ -37,10 +37,8 @@ class PreferenceVisit : public LossVisit {
   }
 
   void finish_pairs() const {
-    plan_.write_totals(halving_sum<PreferenceSums>(plan_.pairs(), [&](std::int64_t pair) {
-      return plan_.write_pair(
-          *rows_.totals, pair, [&](std::int64_t i) { return rows_.sums[i]; }, rows_.slopes);
-    }));
+    plan_.write_totals(halving_sum<PreferenceSums>(
+        plan_.pairs(), [&](std::int64_t pair) { return plan_.finish_pair(rows_, pair); }));
   }
 
   // The i-th of the list.
@@ -62,8 +60,7 @@ class PreferenceVisit : public LossVisit {
 void finish_empty(const PreferenceLossPlan& plan) {
   const PreferenceTotals totals = plan.totals(0, 0);
   plan.write_totals(halving_sum<PreferenceSums>(plan.pairs(), [&](std::int64_t pair) {
-    return plan.write_pair(
-        totals, pair, [&](std::int64_t i) { return plan.sequence({}, i); }, nullptr);
+    return plan.finish_empty_pair(totals, pair);
   }));
 }
 

@@ -41,6 +41,8 @@ struct PreferenceSums {
   }
 };
 
+struct PreferenceRows;
+
 struct PreferenceLossPlan : LossPlan {
   ElementsView ref_logps, ref_per_token_logps, desirable;
   ElementsView loss, per_pair_loss, sequence_logps, rewards, per_token_logps, metrics, row_status;
@@ -50,6 +52,10 @@ struct PreferenceLossPlan : LossPlan {
   LOGSUM_HOST_DEVICE bool is_paired() const { return options.loss != PreferenceLoss::kto; }
   LOGSUM_HOST_DEVICE std::int64_t pairs() const {
     return is_paired() ? sequences.count / 2 : sequences.count;
+  }
+  // The sequence beside that with a pair's number.
+  LOGSUM_HOST_DEVICE std::int64_t other_of(std::int64_t pair) const {
+    return is_paired() ? pair + pairs() : pair;
   }
   LOGSUM_HOST_DEVICE bool is_chosen(std::int64_t sequence) const {
     return is_paired() ? sequence < pairs() : flag(desirable, sequence);
@@ -80,39 +86,42 @@ struct PreferenceLossPlan : LossPlan {
     return t;
   }
 
-  // Writes the results of a pair's sequences, `slopes` (which may be null) of them, and returns what
-  // it adds to the sums. `sequence_at(i)`: a PreferenceSequence.
-  template <class SequenceAt>
-  LOGSUM_HOST_DEVICE PreferenceSums write_pair(const PreferenceTotals& totals, std::int64_t pair,
-                                               const SequenceAt& sequence_at,
-                                               PreferenceSlope* slopes) const {
-    if (!is_paired())
-      return write_pair(totals, pair,
-                        kto_terms(options, sequence_at(pair), is_chosen(pair), totals.kl),
-                        sequence_at, slopes);
-    return write_pair(totals, pair,
-                      pair_terms(options, sequence_at(pair), sequence_at(pair + pairs())),
-                      sequence_at, slopes);
+  // Of the sequences of a pair, `own` and `other` (kto: the same one).
+  LOGSUM_HOST_DEVICE PreferenceTerms terms(const PreferenceTotals& totals, std::int64_t pair,
+                                           const PreferenceSequence& own,
+                                           const PreferenceSequence& other) const {
+    return is_paired() ? pair_terms(options, own, other)
+                       : kto_terms(options, own, is_chosen(pair), totals.kl);
   }
 
-  // The same where the pair's terms are known.
-  template <class SequenceAt>
+  // Writes a pair's results, and `slopes` of its sequences if not null; returns what it adds to the
+  // sums.
   LOGSUM_HOST_DEVICE PreferenceSums write_pair(const PreferenceTotals& totals, std::int64_t pair,
-                                               const PreferenceTerms& terms,
-                                               const SequenceAt& sequence_at,
+                                               const PreferenceTerms& of_pair,
+                                               const PreferenceSequence& own,
+                                               const PreferenceSequence& other,
                                                PreferenceSlope* slopes) const {
-    const bool is_good = fits_f32(terms.loss);
+    const bool is_good = fits_f32(of_pair.loss);
     PreferenceSums sums;
-    sums.loss = totals.per_pair * terms.loss;
-    add_sequence(totals, pair, sequence_at(pair), {terms.chosen, is_good}, slopes, sums);
+    sums.loss = totals.per_pair * of_pair.loss;
+    add_sequence(totals, pair, own, {of_pair.chosen, is_good}, slopes, sums);
     if (is_paired())
-      add_sequence(totals, pair + pairs(), sequence_at(pair + pairs()), {terms.rejected, is_good},
-                   slopes, sums);
-    per_pair_loss.set(pair, static_cast<float>(terms.loss));
+      add_sequence(totals, other_of(pair), other, {of_pair.rejected, is_good}, slopes, sums);
+    per_pair_loss.set(pair, static_cast<float>(of_pair.loss));
     sums.good = is_good;
     sums.bad = !is_good;
-    sums.right = is_good && terms.is_right;
+    sums.right = is_good && of_pair.is_right;
     return sums;
+  }
+
+  // Of a pair whose sequences' sums are known.
+  LOGSUM_HOST_DEVICE PreferenceSums finish_pair(const PreferenceRows& rows,
+                                                std::int64_t pair) const;
+  // Of a pair whose sequences have no tokens.
+  LOGSUM_HOST_DEVICE PreferenceSums finish_empty_pair(const PreferenceTotals& totals,
+                                                      std::int64_t pair) const {
+    const PreferenceSequence own = sequence({}, pair), other = sequence({}, other_of(pair));
+    return write_pair(totals, pair, terms(totals, pair, own, other), own, other, nullptr);
   }
 
   // Writes what is known of a row that doesn't count.
@@ -196,5 +205,12 @@ struct PreferenceRows : LossRows {
     return layout.used();
   }
 };
+
+LOGSUM_HOST_DEVICE inline PreferenceSums PreferenceLossPlan::finish_pair(
+    const PreferenceRows& rows, std::int64_t pair) const {
+  const PreferenceSequence own = rows.sums[pair], other = rows.sums[other_of(pair)];
+  return write_pair(*rows.totals, pair, terms(*rows.totals, pair, own, other), own, other,
+                    rows.slopes);
+}
 
 }  // namespace logsum

@@ -25,10 +25,7 @@ Dual log_odds(Dual a) {
   return {a.v - std::log(rest), times(1 / rest, a.d)};
 }
 
-struct Sequence {
-  double ref = 0, length = 0;
-  double logps = 0;
-};
+using Sequence = PreferenceSequence;
 
 class Loss {
  public:
@@ -104,13 +101,8 @@ class Batch {
   void run() {
     PreferenceSums sums;
     for (std::int64_t pair = 0; pair < plan_.pairs(); ++pair)
-      sums.add(plan_.write_pair(
-          totals_, pair, terms(pair),
-          [&](std::int64_t i) {
-            const Sequence& s = at(i);
-            return PreferenceSequence{s.logps, s.ref, s.length};
-          },
-          slopes_.data()));
+      sums.add(plan_.write_pair(totals_, pair, terms(pair), at(pair), at(plan_.other_of(pair)),
+                                slopes_.data()));
     plan_.write_totals(sums);
     for (std::int64_t row = 0; row < plan_.logits.rows; ++row) finish_row(row);
   }
