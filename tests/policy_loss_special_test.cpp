@@ -4,39 +4,10 @@
 #include <gtest/gtest.h>
 
 #include "support/policy_grid.hpp"
+#include "support/sick_tokens.hpp"
 
 namespace logsum::test {
 namespace {
-
-// What is wrong with a row, its status, and its gradient.
-struct Sick {
-  std::string name;
-  std::function<void(Policy&, std::size_t row)> infect;
-  RowStatus status;
-  float gradient;
-};
-
-std::vector<Sick> sick_tokens() {
-  std::vector<Sick> all;
-  for (const SickRow& sick : sick_rows()) {
-    const bool is_empty = sick.name == "empty", is_inf = sick.name.rfind("pos_inf", 0) == 0;
-    const bool has_nan = sick.name == "pos_inf_and_nan";
-    all.push_back({sick.name, [=](Policy& p, std::size_t row) { sick.infect(p.logits[row]); },
-                   is_empty             ? RowStatus::empty
-                   : is_inf && !has_nan ? RowStatus::pos_inf
-                                        : RowStatus::nan,
-                   is_empty ? 0.0f : kNaN});
-  }
-  for (const std::int64_t target : {std::int64_t{-1}, std::int64_t{300}, INT64_MIN, INT64_MAX})
-    all.push_back({"target " + std::to_string(target),
-                   [=](Policy& p, std::size_t row) { p.targets[row] = target; },
-                   RowStatus::bad_target, 0});
-  for (const float t : {0.0f, -1.0f, kNaN, kInf, 0x1p-65f, 0x1p65f})
-    all.push_back({"temperature " + std::to_string(t),
-                   [=](Policy& p, std::size_t row) { p.temperatures[row] = t; },
-                   RowStatus::bad_parameter, kNaN});
-  return all;
-}
 
 Policy healthy(const PolicyOptions& options) {
   Policy p = policy_batch(options, 3, 4, 300, 4);
@@ -51,7 +22,7 @@ TEST(PolicyLossSpecial, ARowsTroubleStaysInItsRowOrSequence) {
   for (const PolicyOptions& options : policy_objectives()) {
     const bool is_coupled =
         options.ratio_level == RatioLevel::sequence || options.objective == Objective::gmpo;
-    for (const Sick& sick : sick_tokens())
+    for (const SickToken& sick : sick_tokens())
       for (const Context& context : all_contexts()) {
         SCOPED_TRACE("objective " + std::to_string(int(options.objective)) + " " + sick.name + " " +
                      name_of(context));
@@ -90,7 +61,7 @@ TEST(PolicyLossSpecial, ARowsTroubleStaysInItsRowOrSequence) {
 
 // Narrow targets and gradients: in place too, where a row's NaN could spread.
 TEST(PolicyLossSpecial, InPlaceAndNarrow) {
-  for (const Sick& sick : sick_tokens())
+  for (const SickToken& sick : sick_tokens())
     for (const DType dtype : logits_dtypes()) {
       Policy p = policy_batch({}, 3, 4, 300, 4, dtype);
       p.temperatures.assign(p.rows(), 0.75f);

@@ -118,8 +118,9 @@ void expect_metrics(const PreferenceCall& call, const PreferenceText::Result& wa
   for (std::int64_t b = 0; b < p.sequences; ++b) (p.is_chosen(b) ? has_chosen : has_rejected) = 1;
   const double margin =
       has_chosen && has_rejected ? wanted.chosen_reward - wanted.rejected_reward : 0;
-  const double expected[] = {double(p.pairs()),      0,      wanted.chosen_reward,
-                             wanted.rejected_reward, wanted.accuracy, margin, wanted.nll};
+  const double expected[] = {
+      double(p.pairs()), 0, wanted.chosen_reward, wanted.rejected_reward, wanted.accuracy, margin,
+      wanted.nll};
   for (int m = 0; m < kPreferenceMetrics; ++m)
     EXPECT_NEAR(call.metrics[std::size_t(m)], expected[m], 1e-9 * (1 + std::fabs(expected[m])))
         << "metric " << m;

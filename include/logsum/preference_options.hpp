@@ -14,11 +14,11 @@ namespace logsum {
 // there is no reference, ref = 0. d = s_chosen − s_rejected of a pair, σ the logistic function.
 enum class PreferenceLoss : std::uint8_t {
   sigmoid,  // −(1 − ε)·log σ(beta·d) − ε·log σ(−beta·d), ε label_smoothing: DPO, cDPO
-  hinge,    // max(0, 1 − beta·d): SLiC
-  ipo,      // (d − 1/(2·beta))²
-  simpo,    // as sigmoid, of beta·d − gamma; no reference
-  orpo,     // −beta·log σ(log odds(s_chosen) − log odds(s_rejected)), odds p/(1 − p); no reference
-  kto,      // not of pairs: w·(1 − σ(±beta·(s − kl))), + and − for desirable and undesirable ones
+  hinge,  // max(0, 1 − beta·d): SLiC
+  ipo,    // (d − 1/(2·beta))²
+  simpo,  // as sigmoid, of beta·d − gamma; no reference
+  orpo,  // −beta·log σ(log odds(s_chosen) − log odds(s_rejected)), odds p/(1 − p); no reference
+  kto,  // not of pairs: w·(1 − σ(±beta·(s − kl))), + and − for desirable and undesirable ones
 };
 
 constexpr const char* to_string(PreferenceLoss loss) noexcept {
@@ -39,10 +39,10 @@ struct PreferenceOptions {
   bool reference_free = false;  // sigmoid, hinge, ipo, kto: ref = 0
 
   float beta = 0.1f;
-  float label_smoothing = 0.0f;       // sigmoid, simpo
-  float gamma = 0.5f;                 // simpo
-  float desirable_weight = 1.0f;      // kto
-  float undesirable_weight = 1.0f;    // kto
+  float label_smoothing = 0.0f;     // sigmoid, simpo
+  float gamma = 0.5f;               // simpo
+  float desirable_weight = 1.0f;    // kto
+  float undesirable_weight = 1.0f;  // kto
   float nll_coef = 0.0f;  // loss += nll_coef·(−mean of logp over chosen or desirable tokens)
 };
 

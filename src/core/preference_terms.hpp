@@ -125,8 +125,7 @@ LOGSUM_HOST_DEVICE inline PreferenceTerms kto_terms(const PreferenceOptions& o,
   if (score.value != score.value) return {score.value, score.value};
   const auto beta = static_cast<double>(o.beta);
   const double sign = is_desirable ? 1 : -1;
-  const auto weight =
-      static_cast<double>(is_desirable ? o.desirable_weight : o.undesirable_weight);
+  const auto weight = static_cast<double>(is_desirable ? o.desirable_weight : o.undesirable_weight);
   const double distance = sign * (score.value - kl);
   const double x = product(beta, distance), missing = sigmoid(-x);
   PreferenceTerms terms;

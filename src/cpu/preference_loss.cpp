@@ -59,9 +59,8 @@ class PreferenceVisit : public LossVisit {
 // Of sequences that have no tokens.
 void finish_empty(const PreferenceLossPlan& plan) {
   const PreferenceTotals totals = plan.totals(0, 0);
-  plan.write_totals(halving_sum<PreferenceSums>(plan.pairs(), [&](std::int64_t pair) {
-    return plan.finish_empty_pair(totals, pair);
-  }));
+  plan.write_totals(halving_sum<PreferenceSums>(
+      plan.pairs(), [&](std::int64_t pair) { return plan.finish_empty_pair(totals, pair); }));
 }
 
 }  // namespace
@@ -82,13 +81,11 @@ Status preference_loss(const PreferenceLossPlan& plan, const Context& context) {
           visit.measure(k, first, last);
         },
         [&](std::int64_t k, TileScratch& scratch) { visit.score(k, scratch); }));
-  LOGSUM_RETURN_IF_ERROR(
-      parallel_rows(context, plan.sequences.count,
-                    [&](std::int64_t i, TileScratch&) { visit.sum_sequence(i); }));
+  LOGSUM_RETURN_IF_ERROR(parallel_rows(
+      context, plan.sequences.count, [&](std::int64_t i, TileScratch&) { visit.sum_sequence(i); }));
   visit.finish_pairs();
-  LOGSUM_RETURN_IF_ERROR(
-      parallel_rows(context, plan.logits.rows,
-                    [&](std::int64_t i, TileScratch&) { visit.finish_token(i); }));
+  LOGSUM_RETURN_IF_ERROR(parallel_rows(
+      context, plan.logits.rows, [&](std::int64_t i, TileScratch&) { visit.finish_token(i); }));
   if (!plan.wants_gradient()) return {};
   if (count > 0) LOGSUM_RETURN_IF_ERROR(visit.write_gradients(context));
   return visit.write_rest(context);

@@ -36,10 +36,9 @@ using PairRoom = HalvingRoom<PreferenceSums, kPairThreads>;
 __global__ __launch_bounds__(kPairThreads) void pairs_kernel(
     const __grid_constant__ PreferenceCall call) {
   __shared__ Shared<PairRoom> room;
-  const PreferenceSums sums =
-      halving_sum_of_block(call.plan.pairs(), *room, [&](std::int64_t pair) {
-        return call.plan.finish_pair(call.rows, pair);
-      });
+  const PreferenceSums sums = halving_sum_of_block(
+      call.plan.pairs(), *room,
+      [&](std::int64_t pair) { return call.plan.finish_pair(call.rows, pair); });
   if (threadIdx.x == 0) call.plan.write_totals(sums);
 }
 

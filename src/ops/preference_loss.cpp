@@ -55,7 +55,7 @@ Status check_pairs(const Checker& check, const PreferenceLossArgs& args,
   if (!plan.is_paired() || plan.sequences.count % 2 == 0) return {};
   const bool is_packed = args.cu_seqlens.present();
   return check.invalid(
-      "%s has shape %s, which is %lld sequences, must be an even number: the chosen, then the "
+      "%s has shape %s, which makes %lld sequences, must be an even number: the chosen, then the "
       "rejected ones",
       is_packed ? "cu_seqlens" : "logits",
       describe_shape(is_packed ? args.cu_seqlens : args.logits).s,
@@ -90,11 +90,10 @@ Status make_plan(const PreferenceLossArgs& args, PreferenceLossPlan& plan) noexc
   LOGSUM_RETURN_IF_ERROR(
       check_few(check, {"loss", args.loss}, {DType::f32, DType::f64}, 1, Use::output, plan.loss));
   LOGSUM_RETURN_IF_ERROR(
-      plan.is_paired()
-          ? shapes.in_one_dimension("per_pair_loss", args.per_pair_loss, reals, plan.pairs(),
-                                    Use::output, plan.per_pair_loss)
-          : shapes.of_sequences("per_pair_loss", args.per_pair_loss, reals, Use::output,
-                                plan.per_pair_loss));
+      plan.is_paired() ? shapes.in_one_dimension("per_pair_loss", args.per_pair_loss, reals,
+                                                 plan.pairs(), Use::output, plan.per_pair_loss)
+                       : shapes.of_sequences("per_pair_loss", args.per_pair_loss, reals,
+                                             Use::output, plan.per_pair_loss));
   LOGSUM_RETURN_IF_ERROR(shapes.of_sequences("sequence_logps", args.sequence_logps, reals,
                                              Use::output, plan.sequence_logps));
   LOGSUM_RETURN_IF_ERROR(

@@ -78,8 +78,8 @@ struct PreferenceLossPlan : LossPlan {
     t.grad_scale = grad_scale();
     const double n = divisor(normalizer, pairs()), n_nll = divisor(nll_normalizer, nll_tokens);
     const double given_kl = kl();
-    t.is_valid = is_normalizer(n) && is_normalizer(n_nll) && is_finite(t.grad_scale) &&
-                 is_finite(given_kl);
+    t.is_valid =
+        is_normalizer(n) && is_normalizer(n_nll) && is_finite(t.grad_scale) && is_finite(given_kl);
     t.kl = given_kl > 0 ? given_kl : 0;
     t.per_pair = t.is_valid ? 1 / n : static_cast<double>(kNan);
     t.per_nll = static_cast<double>(options.nll_coef) / n_nll;
@@ -206,8 +206,8 @@ struct PreferenceRows : LossRows {
   }
 };
 
-LOGSUM_HOST_DEVICE inline PreferenceSums PreferenceLossPlan::finish_pair(
-    const PreferenceRows& rows, std::int64_t pair) const {
+LOGSUM_HOST_DEVICE inline PreferenceSums PreferenceLossPlan::finish_pair(const PreferenceRows& rows,
+                                                                         std::int64_t pair) const {
   const PreferenceSequence own = rows.sums[pair], other = rows.sums[other_of(pair)];
   return write_pair(*rows.totals, pair, terms(*rows.totals, pair, own, other), own, other,
                     rows.slopes);

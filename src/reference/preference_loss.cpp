@@ -46,11 +46,9 @@ class Loss {
         const Dual distance = d - Dual(1 / (2 * beta));
         return distance * distance;
       }
-      case PreferenceLoss::orpo:
-        return Dual(-beta) * log_logistic(log_odds(c) - log_odds(r));
+      case PreferenceLoss::orpo: return Dual(-beta) * log_logistic(log_odds(c) - log_odds(r));
       default: {
-        const Dual x =
-            beta * d - Dual(o_.loss == PreferenceLoss::simpo ? as_double(o_.gamma) : 0);
+        const Dual x = beta * d - Dual(o_.loss == PreferenceLoss::simpo ? as_double(o_.gamma) : 0);
         return Dual(epsilon - 1) * log_logistic(x) + Dual(-epsilon) * log_logistic(-1 * x);
       }
     }

@@ -41,8 +41,8 @@ struct PreferenceText {
       const double n = std::max(1.0, static_cast<double>(kept(b).size()));
       const double ratio = sum - of_ref;
       score.push_back(p.options.length_average ? ratio / n : ratio);
-      const bool is_free = p.options.loss == PreferenceLoss::simpo ||
-                           p.options.loss == PreferenceLoss::orpo;
+      const bool is_free =
+          p.options.loss == PreferenceLoss::simpo || p.options.loss == PreferenceLoss::orpo;
       result.sums.push_back(sum);
       result.rewards.push_back(beta() * (is_free ? score.back() : ratio));
       (p.is_chosen(b) ? chosen : rejected) += 1;
@@ -60,7 +60,7 @@ struct PreferenceText {
       result.pair_loss.push_back(l);
       result.loss += l / n;
       result.size += std::fabs(l) / n;
-      const bool is_right = p.is_paired() ? result.rewards[i] > result.rewards[i + pairs]
+      const bool is_right = p.is_paired()    ? result.rewards[i] > result.rewards[i + pairs]
                             : p.desirable[i] ? score[i] > std::max(p.kl, 0.0)
                                              : score[i] < std::max(p.kl, 0.0);
       result.accuracy += is_right / static_cast<double>(pairs);
@@ -97,8 +97,8 @@ struct PreferenceText {
                log_sigmoid(-beta() * logits) * epsilon;
       }
       default: {
-        const double log_odds = ratios - (std::log1p(-std::exp(chosen)) -
-                                          std::log1p(-std::exp(rejected)));
+        const double log_odds =
+            ratios - (std::log1p(-std::exp(chosen)) - std::log1p(-std::exp(rejected)));
         return -beta() * log_sigmoid(log_odds);
       }
     }
@@ -106,8 +106,7 @@ struct PreferenceText {
 
   double of_one(double ratio, bool desirable) const {
     const double kl = std::max(p.kl, 0.0);
-    if (desirable)
-      return real(p.options.desirable_weight) * (1 - logistic(beta() * (ratio - kl)));
+    if (desirable) return real(p.options.desirable_weight) * (1 - logistic(beta() * (ratio - kl)));
     return real(p.options.undesirable_weight) * (1 - logistic(beta() * (kl - ratio)));
   }
 };
@@ -177,8 +176,7 @@ inline Preference preference_batch(const PreferenceOptions& options, std::int64_
     of_tokens.push_back(static_cast<float>(logp) + 0.7f * normal(random));
   for (std::int64_t b = 0; b < sequences; ++b) {
     sums.push_back(0);
-    for (std::int64_t t = 0; t < tokens; ++t)
-      sums.back() += of_tokens[std::size_t(b * tokens + t)];
+    for (std::int64_t t = 0; t < tokens; ++t) sums.back() += of_tokens[std::size_t(b * tokens + t)];
   }
   if (!has_none && reference == ReferenceKind::sums) p.ref_sums = sums;
   if (!has_none && reference == ReferenceKind::tokens) p.ref_tokens = of_tokens;
