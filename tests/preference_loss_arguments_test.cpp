@@ -3,7 +3,7 @@
 // workspace is as large as it says.
 #include <gtest/gtest.h>
 
-#include "support/guarded.hpp"
+#include "support/loss_properties.hpp"
 #include "support/preference_text.hpp"
 #include "support/refusals.hpp"
 
@@ -286,53 +286,29 @@ TEST(PreferenceLossArguments, OptionsOutOfRange) {
 }
 
 TEST(PreferenceLossArguments, OverlapsAreRefused) {
-  const std::vector<std::pair<const char*, Tensor& (*)(TokensCall&)>> outputs = {
-      {"loss", of<&A::loss>},
-      {"per_pair_loss", of<&A::per_pair_loss>},
-      {"sequence_logps", of<&A::sequence_logps>},
-      {"rewards", of<&A::rewards>},
-      {"per_token_logps", of<&A::per_token_logps>},
-      {"metrics", of<&A::metrics>},
-      {"row_status", of<&A::row_status>},
-      {"grad_logits", of<&A::grad_logits>}};
-  const std::vector<std::pair<const char*, std::function<Tensor&(TokensCall&)>>> inputs = {
-      {"logits", of<&A::logits, TokensCall>},
-      {"targets", of<&A::targets, TokensCall>},
-      {"completion_mask", of<&A::completion_mask, TokensCall>},
-      {"cu_seqlens", of<&A::cu_seqlens, TokensCall>},
-      {"ref_per_token_logps", of<&A::ref_per_token_logps, TokensCall>},
-      {"desirable", of<&A::desirable, TokensCall>},
-      {"kl", scalar_of<&A::kl>},
-      {"temperature", [](Call& c) -> Tensor& { return c.args.temperature.tensor; }},
-      {"normalizer", scalar_of<&A::normalizer>},
-      {"nll_normalizer", scalar_of<&A::nll_normalizer>},
-      {"grad_scale", scalar_of<&A::grad_scale>}};
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    for (std::size_t j = 0; j < outputs.size(); ++j) {
-      if (i == j) continue;
-      TokensCall call;
-      outputs[i].second(call).data = outputs[j].second(call).data;
-      const std::string first = outputs[std::min(i, j)].first,
-                        second = outputs[std::max(i, j)].first;
-      expect_refusal(call, StatusCode::invalid_argument,
-                     {"outputs " + first + " and " + second + " overlap in memory"});
-    }
-    for (const auto& [name, input] : inputs) {
-      TokensCall call;
-      // The input's first bytes: logits whole would be in place.
-      Tensor& out = outputs[i].second(call);
-      const bool is_in_place = std::string(name) == "logits" && i + 1 == outputs.size();
-      out.data = static_cast<std::byte*>(input(call).data) + (is_in_place ? 8 : 0);
-      expect_refusal(call, StatusCode::invalid_argument,
-                     {std::string("output ") + outputs[i].first + " overlaps input " + name});
-    }
-    TokensCall call;
-    call.args.ref_per_token_logps = {};
-    call.args.ref_logps = Tensor::of(call.ref_sums, {2});
-    outputs[i].second(call).data = call.ref_sums;
-    expect_refusal(call, StatusCode::invalid_argument,
-                   {std::string("output ") + outputs[i].first + " overlaps input ref_logps"});
-  }
+  const NamedTensors<TokensCall> outputs = {
+      {"loss", of<&A::loss, TokensCall>},
+      {"per_pair_loss", of<&A::per_pair_loss, TokensCall>},
+      {"sequence_logps", of<&A::sequence_logps, TokensCall>},
+      {"rewards", of<&A::rewards, TokensCall>},
+      {"per_token_logps", of<&A::per_token_logps, TokensCall>},
+      {"metrics", of<&A::metrics, TokensCall>},
+      {"row_status", of<&A::row_status, TokensCall>},
+      {"grad_logits", of<&A::grad_logits, TokensCall>}};
+  expect_overlaps_refused<TokensCall>(
+      outputs, {{"logits", of<&A::logits, TokensCall>},
+                {"targets", of<&A::targets, TokensCall>},
+                {"completion_mask", of<&A::completion_mask, TokensCall>},
+                {"cu_seqlens", of<&A::cu_seqlens, TokensCall>},
+                {"ref_per_token_logps", of<&A::ref_per_token_logps, TokensCall>},
+                {"desirable", of<&A::desirable, TokensCall>},
+                {"kl", scalar_of<&A::kl>},
+                {"temperature", [](Call& c) -> Tensor& { return c.args.temperature.tensor; }},
+                {"normalizer", scalar_of<&A::normalizer>},
+                {"nll_normalizer", scalar_of<&A::nll_normalizer>},
+                {"grad_scale", scalar_of<&A::grad_scale>}});
+  expect_overlaps_refused<Call>({{"rewards", of<&A::rewards, Call>}},
+                                {{"ref_logps", of<&A::ref_logps, Call>}});
   Call in_place;
   in_place.args.grad_logits = in_place.args.logits;
   EXPECT_TRUE(in_place.run().ok());
@@ -357,22 +333,12 @@ TEST(PreferenceLossArguments, SequencesThatDontRise) {
 
 TEST(PreferenceLossArguments, UsesTheWorkspaceItAsksFor) {
   for (const PreferenceLoss loss : {PreferenceLoss::sigmoid, PreferenceLoss::kto})
-    for (const bool is_packed : {false, true})
-      for (const auto touches : {GuardedMemory::Touches::end, GuardedMemory::Touches::begin}) {
-        Preference p = preference_batch({.loss = loss}, 4, 3, 5000, 1);
-        if (is_packed) p.offsets = {0, 1, 9, 12, 12};
-        PreferenceCall first(p), got(p), less(p);
-        first.run();
-        const std::size_t size = on::preference_loss_workspace_size(first.args);
-        GuardedMemory memory(size, touches);
-        std::memset(memory.data(), 0xab, size);
-        EXPECT_TRUE(same_results(got.run({.workspace = {memory.data(), size}}), first));
-        expect_refused(on::preference_loss(less.args, {.workspace = {memory.data(), size - 1}}),
-                       StatusCode::out_of_memory,
-                       {"preference_loss: workspace has " + std::to_string(size - 1) +
-                        " bytes, needs " + std::to_string(size)});
-        EXPECT_EQ(less.loss, 99);
-      }
+    for (const bool is_packed : {false, true}) {
+      Preference p = preference_batch({.loss = loss}, 4, 3, 5000, 1);
+      if (is_packed) p.offsets = {0, 1, 9, 12, 12};
+      expect_workspace_is_enough<PreferenceCall>("preference_loss", p, on::preference_loss,
+                                                 on::preference_loss_workspace_size);
+    }
 }
 
 }  // namespace

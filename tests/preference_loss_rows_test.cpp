@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "support/elsewhere.hpp"
+#include "support/loss_properties.hpp"
 #include "support/preference_text.hpp"
 #include "support/tensors_of.hpp"
 
@@ -178,66 +179,20 @@ TEST(PreferenceLossRows, HalvesOfABatchAddUpToItsBits) {
 TEST(PreferenceLossRows, NeitherMemoryNorDtypeOfGradientMatter) {
   for (const PreferenceOptions& options : {all_options()[0], all_options().back()})
     for (const DType dtype : logits_dtypes())
-      for (const std::int64_t columns : {33, 5000}) {
-        const Preference p = completions(options, columns, kLengths, dtype);
-        PreferenceCall wide(p, {.grad = DType::f32});
-        wide.run();
-        for (const LossForm& form :
-             {LossForm{.grad = dtype}, LossForm{.grad = dtype, .in_place = true},
-              LossForm{.grad = dtype, .in_place = true, .padding = 3, .misalign = 1},
-              LossForm{.grad = dtype, .padding = 5, .misalign = 3}}) {
-          PreferenceCall got(p, form);
-          got.run();
-          EXPECT_TRUE(same_totals(got, wide));
-          for (std::size_t i = 0; i < p.rows(); ++i)
-            for (std::int64_t j = 0; j < columns; ++j)
-              ASSERT_TRUE(same_bits(got.gradients().get(std::int64_t(i), j),
-                                    rounded_to(wide.grad.get(std::int64_t(i), j), dtype)))
-                  << to_string(dtype) << " row " << i << " column " << j;
-        }
-      }
+      for (const std::int64_t columns : {33, 5000})
+        expect_memory_doesnt_matter<PreferenceCall>(completions(options, columns, kLengths, dtype));
 }
 
 TEST(PreferenceLossRows, PaddedColumnsArentReadAndHaveNoGradient) {
   for (const DType dtype : logits_dtypes())
-    for (const std::int64_t columns : {33, 4096, 5000}) {
-      const Preference p = completions({}, columns, kLengths, dtype);
-      Preference wider = p;
-      wider.columns = columns + 37;
-      wider.vocab_size = columns;
-      for (auto& z : wider.logits) z.resize(std::size_t(columns + 37), kNaN);
-      PreferenceCall first(p, {.grad = dtype});
-      first.run();
-      for (const bool in_place : {false, true}) {
-        PreferenceCall got(wider, {.grad = dtype, .in_place = in_place});
-        ASSERT_TRUE(same_results(got.run(), first));
-        for (std::size_t i = 0; i < p.rows(); ++i)
-          for (std::int64_t j = columns; j < columns + 37; ++j)
-            ASSERT_TRUE(same_bits(got.gradients().get(std::int64_t(i), j), 0.0f)) << i;
-      }
-    }
+    for (const std::int64_t columns : {33, 4096, 5000})
+      expect_padded_columns_arent_read<PreferenceCall>(completions({}, columns, kLengths, dtype));
 }
 
 TEST(PreferenceLossRows, ThreadsAndTargetsDontMatter) {
-  ThreadsExecutor three(3);
-  ShuffledExecutor shuffled(5, 11);
-  BackwardsExecutor many(300);
   for (const PreferenceOptions& options : all_options())
-    for (const std::int64_t columns : {1000, 33000}) {
-      const Preference p = completions(options, columns, kLengths);
-      PreferenceCall first(p);
-      first.run({.executor = &inline_executor()});
-      for (const Context& context : fast_contexts()) {
-        PreferenceCall got(p);
-        ASSERT_TRUE(same_results(got.run(context), first)) << name_of(context);
-      }
-      if (on::is_cuda()) continue;
-      for (Executor* executor : {static_cast<Executor*>(&three), static_cast<Executor*>(&shuffled),
-                                 static_cast<Executor*>(&many)}) {
-        PreferenceCall got(p, {.in_place = true});
-        ASSERT_TRUE(same_results(got.run({.executor = executor}), first));
-      }
-    }
+    for (const std::int64_t columns : {1000, 33000})
+      expect_machine_doesnt_matter<PreferenceCall>(completions(options, columns, kLengths));
 }
 
 TEST(PreferenceLossRows, OutputsDontMatterToOneAnother) {

@@ -5,6 +5,7 @@
 #include "core/check.hpp"
 #include "core/workspace.hpp"
 #include "ops/loss_plan.hpp"
+#include "ops/temperature.hpp"
 
 namespace logsum {
 
@@ -73,6 +74,22 @@ class SequenceChecks {
   int sequence_dims_ = 0;
   LossPlan& plan_;
 };
+
+// What all losses take of rows, and where their gradient goes.
+template <class Args>
+Status check_rows_of_loss(const Checker& check, const Argument& logits,
+                          const SequenceChecks& shapes, const Args& args, LossPlan& plan) noexcept {
+  LOGSUM_RETURN_IF_ERROR(
+      shapes.tokens("targets", args.targets, {DType::i32, DType::i64}, plan.targets, true));
+  LOGSUM_RETURN_IF_ERROR(shapes.tokens("completion_mask", args.completion_mask,
+                                       {DType::boolean, DType::u8}, plan.completion_mask));
+  LOGSUM_RETURN_IF_ERROR(check_gradient(check, {"grad_logits", args.grad_logits}, logits, plan));
+  LOGSUM_RETURN_IF_ERROR(check_temperature(check, args.temperature, logits, logits.tensor.rank - 1,
+                                           ZeroTemperature::refused, plan.temperature));
+  LOGSUM_RETURN_IF_ERROR(check_factor(check, "grad_scale", args.grad_scale, plan.grad_scale));
+  plan.ignore_index = args.ignore_index;
+  return {};
+}
 
 // How many rows logits have, and how many sequences, as far as a workspace's size needs to know.
 struct LossCounts {

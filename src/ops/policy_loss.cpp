@@ -5,7 +5,6 @@
 #include "core/workspace.hpp"
 #include "ops/loss_checks.hpp"
 #include "ops/policy_loss.hpp"
-#include "ops/temperature.hpp"
 
 namespace logsum {
 namespace {
@@ -60,14 +59,11 @@ Status make_plan(const PolicyLossArgs& args, PolicyLossPlan& plan) noexcept {
 
   SequenceChecks shapes(check, logits, plan);
   LOGSUM_RETURN_IF_ERROR(shapes.sequences(args.cu_seqlens));
-  const auto integers = {DType::i32, DType::i64};
   const auto flags = {DType::boolean, DType::u8};
   const auto reals = {DType::f32};
-  LOGSUM_RETURN_IF_ERROR(shapes.tokens("targets", args.targets, integers, plan.targets, true));
+  LOGSUM_RETURN_IF_ERROR(check_rows_of_loss(check, logits, shapes, args, plan));
   LOGSUM_RETURN_IF_ERROR(
       shapes.tokens_or_sequences("advantages", args.advantages, true, plan.advantages));
-  LOGSUM_RETURN_IF_ERROR(
-      shapes.tokens("completion_mask", args.completion_mask, flags, plan.completion_mask));
   LOGSUM_RETURN_IF_ERROR(
       shapes.tokens("old_per_token_logps", args.old_per_token_logps, reals, plan.old_logps));
   LOGSUM_RETURN_IF_ERROR(
@@ -92,15 +88,10 @@ Status make_plan(const PolicyLossArgs& args, PolicyLossPlan& plan) noexcept {
                                    Use::output, plan.metrics));
   LOGSUM_RETURN_IF_ERROR(
       shapes.output("row_status", args.row_status, {DType::i32}, plan.row_status));
-  LOGSUM_RETURN_IF_ERROR(check_gradient(check, {"grad_logits", args.grad_logits}, logits, plan));
 
-  LOGSUM_RETURN_IF_ERROR(check_temperature(check, args.temperature, logits, args.logits.rank - 1,
-                                           ZeroTemperature::refused, plan.temperature));
   LOGSUM_RETURN_IF_ERROR(check_normalizer(check, "normalizer", args.normalizer, plan.normalizer));
   LOGSUM_RETURN_IF_ERROR(check_normalizer(check, "entropy_normalizer", args.entropy_normalizer,
                                           plan.entropy_normalizer));
-  LOGSUM_RETURN_IF_ERROR(check_factor(check, "grad_scale", args.grad_scale, plan.grad_scale));
-  plan.ignore_index = args.ignore_index;
   plan.has_entropy_gradient = args.options.entropy_coef != 0;
   plan.has_entropy = plan.entropy || plan.metrics || plan.has_entropy_gradient;
 

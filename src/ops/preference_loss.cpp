@@ -3,7 +3,6 @@
 
 #include "core/backend.hpp"
 #include "ops/loss_checks.hpp"
-#include "ops/temperature.hpp"
 
 namespace logsum {
 namespace {
@@ -73,12 +72,9 @@ Status make_plan(const PreferenceLossArgs& args, PreferenceLossPlan& plan) noexc
   SequenceChecks shapes(check, logits, plan);
   LOGSUM_RETURN_IF_ERROR(shapes.sequences(args.cu_seqlens));
   LOGSUM_RETURN_IF_ERROR(check_pairs(check, args, plan));
-  const auto integers = {DType::i32, DType::i64};
   const auto flags = {DType::boolean, DType::u8};
   const auto reals = {DType::f32};
-  LOGSUM_RETURN_IF_ERROR(shapes.tokens("targets", args.targets, integers, plan.targets, true));
-  LOGSUM_RETURN_IF_ERROR(
-      shapes.tokens("completion_mask", args.completion_mask, flags, plan.completion_mask));
+  LOGSUM_RETURN_IF_ERROR(check_rows_of_loss(check, logits, shapes, args, plan));
   LOGSUM_RETURN_IF_ERROR(
       shapes.of_sequences("ref_logps", args.ref_logps, reals, Use::input, plan.ref_logps));
   LOGSUM_RETURN_IF_ERROR(shapes.tokens("ref_per_token_logps", args.ref_per_token_logps, reals,
@@ -104,15 +100,10 @@ Status make_plan(const PreferenceLossArgs& args, PreferenceLossPlan& plan) noexc
                                    kPreferenceMetrics, Use::output, plan.metrics));
   LOGSUM_RETURN_IF_ERROR(
       shapes.output("row_status", args.row_status, {DType::i32}, plan.row_status));
-  LOGSUM_RETURN_IF_ERROR(check_gradient(check, {"grad_logits", args.grad_logits}, logits, plan));
 
-  LOGSUM_RETURN_IF_ERROR(check_temperature(check, args.temperature, logits, args.logits.rank - 1,
-                                           ZeroTemperature::refused, plan.temperature));
   LOGSUM_RETURN_IF_ERROR(check_normalizer(check, "normalizer", args.normalizer, plan.normalizer));
   LOGSUM_RETURN_IF_ERROR(
       check_normalizer(check, "nll_normalizer", args.nll_normalizer, plan.nll_normalizer));
-  LOGSUM_RETURN_IF_ERROR(check_factor(check, "grad_scale", args.grad_scale, plan.grad_scale));
-  plan.ignore_index = args.ignore_index;
 
   const Tensor in_place = same_view(args.grad_logits, args.logits) ? Tensor() : args.logits;
   return check.no_overlap({{"loss", args.loss},

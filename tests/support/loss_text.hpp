@@ -61,6 +61,30 @@ inline std::mt19937 fill_rows(LossBatch& p, std::int64_t sequences, std::int64_t
   return random;
 }
 
+// Derivatives of loss(values) by each of them: a difference of fourth order.
+template <class Loss>
+std::vector<double> derivatives(const std::vector<double>& values, const Loss& loss) {
+  std::vector<double> g(values.size());
+  for (std::size_t i = 0; i < g.size(); ++i) {
+    const auto at = [&](double by) {
+      std::vector<double> moved = values;
+      moved[i] += by;
+      return loss(moved);
+    };
+    constexpr double kStep = 1e-3;
+    g[i] = (8 * (at(kStep) - at(-kStep)) - (at(2 * kStep) - at(-2 * kStep))) / (12 * kStep);
+  }
+  return g;
+}
+
+// A gradient within `slack` of the truth, then rounded once.
+inline ::testing::AssertionResult rounds_to(float got, double truth, double slack, DType dtype) {
+  if (got >= rounded_to(static_cast<float>(truth - slack), dtype) &&
+      got <= rounded_to(static_cast<float>(truth + slack), dtype))
+    return ::testing::AssertionSuccess();
+  return ::testing::AssertionFailure() << got << " for " << truth << ", slack " << slack;
+}
+
 enum class MaskKind { none, some, with_empty_sequence };
 
 inline void mask_some(LossBatch& p, MaskKind kind, std::mt19937& random) {
