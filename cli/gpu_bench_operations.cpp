@@ -6,6 +6,7 @@
 
 #include "errors.hpp"
 #include "logsum/approx_kl.hpp"
+#include "logsum/cross_entropy.hpp"
 #include "logsum/logsumexp.hpp"
 #include "logsum/measure.hpp"
 #include "logsum/merge.hpp"
@@ -255,8 +256,15 @@ class Operations {
       return make(name, traffic, &policy_loss, &policy_loss_workspace_size, a,
                   &PolicyLossArgs::logits);
     };
+    const CrossEntropyArgs classes{.targets = args.targets,
+                                   .loss = args.loss,
+                                   .per_token_loss = per_row(DType::f32),
+                                   .grad_logits = args.grad_logits};
     return {loss("policy_loss", kMap, args), loss("policy_loss + entropy", kMap, entropy),
-            loss("policy_loss, sequence level", kJoin, sequence), preferences(args)};
+            loss("policy_loss, sequence level", kJoin, sequence),
+            make("cross_entropy", kMap, &cross_entropy, &cross_entropy_workspace_size, classes,
+                 &CrossEntropyArgs::logits),
+            preferences(args)};
   }
 
   std::vector<GpuOperation> softmaxes() {

@@ -267,6 +267,55 @@ static void policy_loss_of_two_tokens(void) {
 }
 
 /* All of them go there and come back; what isn't named stays. */
+/* p = (1/4, 1/2, …): −log p, smoothed and weighted, and its gradient. */
+static void cross_entropy_of_two_tokens(void) {
+  const int64_t grad_shape[2] = {2, 4};
+  int32_t targets[2] = {1, -7}, row_status[2] = {9, 9};
+  float weights[4] = {1, 2, 1, 1}, upstream[2] = {1, 1}, grad[8], token_loss[2], lse[2];
+  double loss = 9, z_loss = 9;
+  logsum_cross_entropy_args args = logsum_cross_entropy_args_defaults();
+  args.logits = matrix_of(logits, LOGSUM_F32, 2, 4);
+  args.targets = vector_of(targets, LOGSUM_I32, 2);
+  args.loss = logsum_tensor_contiguous(&loss, LOGSUM_F64, 0, NULL);
+  args.z_loss = logsum_tensor_contiguous(&z_loss, LOGSUM_F64, 0, NULL);
+  args.per_token_loss = vector_of(token_loss, LOGSUM_F32, 2);
+  args.lse = vector_of(lse, LOGSUM_F32, 2);
+  args.row_status = vector_of(row_status, LOGSUM_I32, 2);
+  args.grad_logits = logsum_tensor_contiguous(grad, LOGSUM_F32, 2, grad_shape);
+  args.ignore_index = -7;
+  CHECK(logsum_cross_entropy_workspace_size(&args) > 0);
+  CHECK_OK(logsum_cross_entropy(&args, NULL));
+  const double plain = log(4.0);
+  CHECK(fabs(loss - plain) < 1e-6 && fabsf(token_loss[0] - (float)plain) < 1e-6f && z_loss == 0);
+  CHECK(fabsf(grad[1] + 0.75f) < 1e-6f && grad[4] == 0);
+  CHECK(row_status[0] == LOGSUM_ROW_OK && row_status[1] == LOGSUM_ROW_IGNORED);
+
+  args.class_weights = vector_of(weights, LOGSUM_F32, 4);
+  args.reduction = LOGSUM_REDUCTION_SUM;
+  CHECK_OK(logsum_cross_entropy(&args, NULL));
+  CHECK(fabs(loss - 2 * plain) < 1e-6 && fabsf(grad[1] + 1.5f) < 1e-6f);
+  args.lse_square_scale = 0.5f;
+  CHECK_OK(logsum_cross_entropy(&args, NULL));
+  CHECK(fabs(z_loss - 0.5 * (double)lse[0] * (double)lse[0]) < 1e-6);
+  args.label_smoothing = 0.5f;
+  args.softcap = 2;
+  args.grad_scale.value = 0;
+  CHECK_OK(logsum_cross_entropy(&args, NULL));
+  CHECK(loss != 2 * plain && grad[1] == 0);
+  args.grad_scale.value = 1;
+  upstream[0] = 0;
+  args.grad_loss = vector_of(upstream, LOGSUM_F32, 2);
+  CHECK_OK(logsum_cross_entropy(&args, NULL));
+  CHECK(grad[1] == 0);
+  args.normalizer.value = 3;
+  CHECK(strstr(logsum_cross_entropy(&args, NULL).message, "normalizer is given"));
+  args.normalizer.value = 0;
+  args.vocab_size = 5;
+  CHECK(strstr(logsum_cross_entropy(&args, NULL).message, "vocab_size is 5"));
+  CHECK(logsum_cross_entropy(NULL, NULL).code == LOGSUM_INVALID_ARGUMENT);
+  CHECK(logsum_cross_entropy_workspace_size(NULL) == 0);
+}
+
 static void policy_options_are_set_by_name(void) {
   logsum_policy_options options = {LOGSUM_OBJECTIVE_SAPO,
                                    LOGSUM_RATIO_TOKEN,
@@ -584,6 +633,7 @@ int main(void) {
   logsumexp_and_its_gradient();
   kl_of_two_tokens();
   policy_loss_of_two_tokens();
+  cross_entropy_of_two_tokens();
   preference_loss_of_two_sequences();
   preference_options_are_set_by_name();
   policy_options_are_set_by_name();

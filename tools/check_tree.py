@@ -21,6 +21,7 @@ OPERATIONS = {
     "logsumexp": "logsumexp",
     "approx_kl": "approx_kl",
     "policy_loss": "policy_loss",
+    "cross_entropy": "cross_entropy",
     "preference_loss": "preference_loss",
     "group_advantages": "group_advantages",
     "importance_weights": "importance_weights",

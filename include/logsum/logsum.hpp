@@ -4,6 +4,7 @@
 
 #include "logsum/approx_kl.hpp"
 #include "logsum/context.hpp"
+#include "logsum/cross_entropy.hpp"
 #include "logsum/devices.hpp"
 #include "logsum/dlpack.hpp"
 #include "logsum/draw.hpp"

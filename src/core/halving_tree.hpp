@@ -58,7 +58,7 @@ struct HalvingSum {
 
 // Σ of value(i) for i in [0, n).
 template <class T, class Value>
-T halving_sum(std::int64_t n, const Value& value) {
+LOGSUM_HOST_DEVICE T halving_sum(std::int64_t n, const Value& value) {
   const HalvingTree tree(n);
   HalvingSum<T> sum;
   for (std::int64_t leaf = 0; leaf < tree.leaves(); ++leaf) {

@@ -85,6 +85,10 @@ struct RowGradient {
   }
 };
 
+LOGSUM_HOST_DEVICE constexpr bool is_scored(RowStatus status) {
+  return status == RowStatus::ok || status == RowStatus::overflow;
+}
+
 LOGSUM_HOST_DEVICE constexpr RowGradient::Fate fate_of_failed(RowStatus status) {
   switch (status) {
     case RowStatus::nan:
@@ -110,7 +114,7 @@ LOGSUM_HOST_DEVICE inline RowGradient gradient_of_row(const ScoredRow& row, cons
                                                       std::int64_t target) {
   RowGradient gradient;
   gradient.fate = fate_of_failed(row.status);
-  if (row.status != RowStatus::ok && row.status != RowStatus::overflow) return gradient;
+  if (!is_scored(row.status)) return gradient;
   constexpr double kMost = std::numeric_limits<double>::max();
   if (!(std::fabs(d.g) <= kMost && std::fabs(d.c) <= kMost && std::fabs(d.s) <= kMost)) {
     gradient.fate = RowGradient::Fate::nan;

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "core/column_gradient.hpp"
 #include "core/measure.hpp"
 #include "core/row_exp.hpp"
 #include "core/row_sum.hpp"
@@ -85,6 +86,14 @@ struct Kernels {
 
   // emit: gradients of a row's logits but the target's, where they have an entropy's part.
   void (*emit_with_entropy)(const Tile& tile, const RowGradient& gradient, void* out, DType dtype);
+
+  // transform: the tile through a softcap, in `scratch`, where it may lie.
+  Tile (*cap)(const Tile& tile, const Softcap& softcap, TileScratch& scratch);
+
+  // emit: of logits and their exponentials the gradients. `weights` (null: 1) and `exponentials`
+  // have room up to a whole chunk; `out` may be where the tile lies.
+  void (*emit_columns)(const Tile& tile, const float* exponentials, const float* weights,
+                       const ColumnGradient& gradient, void* out, DType dtype);
 
   // Of a tile of gradients g and a tile of probabilities (log-probs): Σ g·p (Σ g) over the columns
   // whose probability isn't 0, then, with the row's sum, the gradient of the logits; 0 at the other

@@ -6,26 +6,30 @@
 
 #include "core/backend.hpp"
 #include "core/halving_tree.hpp"
+#include "cpu/loss_memory.hpp"
 #include "cpu/loss_visit.hpp"
+#include "cpu/visit.hpp"
 
 namespace logsum::cpu {
 namespace {
 
-class PolicyVisit : public LossVisit {
+class PolicyVisit {
  public:
-  PolicyVisit(const PolicyLossPlan& plan, const Kernels& kernels, const PolicyRows& rows,
-              TileRecord* records)
-      : LossVisit(plan, kernels, rows, *rows.totals, records), plan_(plan), rows_(rows) {}
+  PolicyVisit(const PolicyLossPlan& plan, const PolicyRows& rows, const LossVisit& visit)
+      : plan_(plan), rows_(rows), visit_(visit) {}
 
-  void list() const {
-    const ListCounts counts = list_rows([&](std::int64_t row) { return plan_.keeps_loss(row); });
-    *rows_.totals = plan_.totals(counts.kept, counts.also, counts.nonempty);
+  void list_rows() const {
+    const std::int64_t kept = visit_.list_rows();
+    std::int64_t kept_with_loss = 0, nonempty = 0;
+    for (std::int64_t k = 0; k < kept; ++k) kept_with_loss += plan_.keeps_loss(rows_.list[k].row);
+    for (std::int64_t i = 0; i < plan_.sequences.count; ++i) nonempty += rows_.lengths[i] > 0;
+    *rows_.totals = plan_.totals(kept, kept_with_loss, nonempty);
   }
 
+  // Of a row that counts, and its derivatives where they are its own.
   void score(std::int64_t k, TileScratch& scratch) const {
-    LossVisit::score(k, scratch);
+    const ListedRow at = visit_.score(k, scratch);
     if (is_coupled(plan_.options)) return;
-    const ListedRow at = rows_.list[k];
     const double length = static_cast<double>(rows_.lengths[at.sequence]);
     const PolicySequence sequence = plan_.sequence({}, length, at.sequence);
     rows_.derivatives[at.row] = plan_.derivatives(
@@ -81,6 +85,7 @@ class PolicyVisit : public LossVisit {
 
   const PolicyLossPlan& plan_;
   const PolicyRows& rows_;
+  const LossVisit& visit_;
 };
 
 }  // namespace
@@ -92,16 +97,21 @@ Status policy_loss(const PolicyLossPlan& plan, const Context& context) {
   }
   const std::int64_t tiles = tile_count(plan.logits.columns);
   LossMemory<PolicyRows> memory(plan, context);
-  const PolicyVisit visit(plan, *kernels_for(context.simd), memory.rows, memory.records());
-  visit.list();
+  const PolicyRows& kept = memory.rows;
+  const LossVisit rows_visit(plan, *kernels_for(context.simd), kept, *kept.totals,
+                             memory.records());
+  const PolicyVisit visit(plan, kept, rows_visit);
+  visit.list_rows();
   const auto measure = [&](std::int64_t k, std::int64_t first, std::int64_t last, TileScratch&) {
-    visit.measure(k, first, last);
+    rows_visit.measure(k, first, last);
   };
   const auto score = [&](std::int64_t k, TileScratch& scratch) { visit.score(k, scratch); };
   const auto write = [&](std::int64_t k, std::int64_t first, std::int64_t last,
-                         TileScratch& scratch) { visit.write_gradient(k, first, last, scratch); };
+                         TileScratch& scratch) {
+    rows_visit.write_gradient(k, first, last, scratch);
+  };
   const bool coupled = is_coupled(plan.options);
-  const std::int64_t count = memory.rows.totals->kept;
+  const std::int64_t count = kept.totals->kept;
   if (count > 0 && plan.wants_gradient() && !coupled)
     LOGSUM_RETURN_IF_ERROR(visit_runs(context, count, tiles, measure, score, write));
   else if (count > 0)
@@ -111,8 +121,12 @@ Status policy_loss(const PolicyLossPlan& plan, const Context& context) {
                     [&](std::int64_t i, TileScratch&) { visit.finish_sequence(i); }));
   visit.finish();
   if (!plan.wants_gradient()) return {};
-  if (coupled && count > 0) LOGSUM_RETURN_IF_ERROR(visit.write_gradients(context));
-  return visit.write_rest(context);
+  if (coupled && count > 0)
+    LOGSUM_RETURN_IF_ERROR(parallel_rows(context, count, [&](std::int64_t k, TileScratch& scratch) {
+      rows_visit.write_gradient(k, 0, tiles, scratch);
+    }));
+  return parallel_rows(context, plan.logits.rows,
+                       [&](std::int64_t row, TileScratch&) { rows_visit.write_rest(row); });
 }
 
 }  // namespace logsum::cpu

@@ -5,19 +5,19 @@
 
 #include "core/backend.hpp"
 #include "core/halving_tree.hpp"
+#include "cpu/loss_memory.hpp"
 #include "cpu/loss_visit.hpp"
+#include "cpu/visit.hpp"
 
 namespace logsum::cpu {
 namespace {
 
-class PreferenceVisit : public LossVisit {
+class PreferenceVisit {
  public:
-  PreferenceVisit(const PreferenceLossPlan& plan, const Kernels& kernels,
-                  const PreferenceRows& rows, TileRecord* records)
-      : LossVisit(plan, kernels, rows, *rows.totals, records), plan_(plan), rows_(rows) {}
+  PreferenceVisit(const PreferenceLossPlan& plan, const PreferenceRows& rows)
+      : plan_(plan), rows_(rows) {}
 
-  void list() const {
-    const std::int64_t kept = list_rows([](std::int64_t) { return false; }).kept;
+  void know_totals(std::int64_t kept) const {
     std::int64_t nll_tokens = 0;
     for (std::int64_t i = 0; i < plan_.sequences.count; ++i)
       if (plan_.is_chosen(i)) nll_tokens += rows_.lengths[i];
@@ -71,24 +71,31 @@ Status preference_loss(const PreferenceLossPlan& plan, const Context& context) {
     return {};
   }
   LossMemory<PreferenceRows> memory(plan, context);
-  const PreferenceVisit visit(plan, *kernels_for(context.simd), memory.rows, memory.records());
-  visit.list();
-  const std::int64_t count = memory.rows.totals->kept;
+  const PreferenceRows& kept = memory.rows;
+  const LossVisit rows_visit(plan, *kernels_for(context.simd), kept, *kept.totals,
+                             memory.records());
+  const PreferenceVisit visit(plan, kept);
+  const std::int64_t count = rows_visit.list_rows();
+  visit.know_totals(count);
   if (count > 0)
     LOGSUM_RETURN_IF_ERROR(visit_runs(
-        context, count, tile_count(plan.logits.columns),
+        context, count, rows_visit.tiles(),
         [&](std::int64_t k, std::int64_t first, std::int64_t last, TileScratch&) {
-          visit.measure(k, first, last);
+          rows_visit.measure(k, first, last);
         },
-        [&](std::int64_t k, TileScratch& scratch) { visit.score(k, scratch); }));
+        [&](std::int64_t k, TileScratch& scratch) { rows_visit.score(k, scratch); }));
   LOGSUM_RETURN_IF_ERROR(parallel_rows(
       context, plan.sequences.count, [&](std::int64_t i, TileScratch&) { visit.sum_sequence(i); }));
   visit.finish_pairs();
   LOGSUM_RETURN_IF_ERROR(parallel_rows(
       context, plan.logits.rows, [&](std::int64_t i, TileScratch&) { visit.finish_token(i); }));
   if (!plan.wants_gradient()) return {};
-  if (count > 0) LOGSUM_RETURN_IF_ERROR(visit.write_gradients(context));
-  return visit.write_rest(context);
+  if (count > 0)
+    LOGSUM_RETURN_IF_ERROR(parallel_rows(context, count, [&](std::int64_t k, TileScratch& scratch) {
+      rows_visit.write_gradient(k, 0, rows_visit.tiles(), scratch);
+    }));
+  return parallel_rows(context, plan.logits.rows,
+                       [&](std::int64_t row, TileScratch&) { rows_visit.write_rest(row); });
 }
 
 }  // namespace logsum::cpu

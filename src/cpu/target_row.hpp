@@ -10,11 +10,13 @@
 
 namespace logsum::cpu {
 
+// RowOf: a Row, or one that shows other logits than are stored.
+template <class RowOf = Row>
 class TargetRow {
  public:
-  TargetRow(const Kernels& kernels, const RowsView& logits, std::int64_t row,
+  TargetRow(const Kernels& kernels, const RowsView& logits, const RowOf& row,
             const Temperature& temperature)
-      : kernels_(kernels), logits_(logits), row_(kernels, logits, row), temperature_(temperature) {}
+      : kernels_(kernels), logits_(logits), row_(row), temperature_(temperature) {}
 
   void measure(std::int64_t first, std::int64_t last, bool entropy, TileRecord* records) const {
     row_.measure(first, last, {temperature_, entropy}, records);
@@ -73,7 +75,7 @@ class TargetRow {
 
   const Kernels& kernels_;
   const RowsView& logits_;
-  Row row_;
+  RowOf row_;
   Temperature temperature_;
 };
 

@@ -27,8 +27,7 @@ struct KnownRow {
     const Temperature temperature(is_valid_temperature(t) ? t : 1.0f);
     const RowDerivatives d =
         call.rows.derivatives[row].times(call.totals->grad_scale / static_cast<double>(t));
-    gradient =
-        known_gradient<kDType, Exp>(scored, temperature, d, call.plan.targets.integer(row));
+    gradient = known_gradient<kDType, Exp>(scored, temperature, d, call.plan.targets.integer(row));
     at_target = static_cast<float>(gradient_at_target(scored, d));
   }
 };

@@ -74,9 +74,9 @@ Status score_rows(const LossCall& call, const Context& context) {
   return with_kind(call.logits.dtype, context, [&]<DType kDType, class Exp>() {
     if (call.plan.has_entropy)
       return launch<ScoreRows<MeasureKind<kDType, Exp, true, false>>>(call, call.logits.rows,
-                                                                        context);
+                                                                      context);
     return launch<ScoreRows<MeasureKind<kDType, Exp, false, false>>>(call, call.logits.rows,
-                                                                       context);
+                                                                     context);
   });
 }
 

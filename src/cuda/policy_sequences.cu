@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "cuda/device/halving_sum.cuh"
+#include "cuda/device/last_block.cuh"
 #include "cuda/launch_kernel.hpp"
 #include "cuda/policy_call.hpp"
 
@@ -17,16 +18,6 @@ union SequenceRoom {
   HalvingRoom<PolicySlope, kThreads> slope;
   HalvingRoom<PolicySums, kThreads> sums;
 };
-
-__device__ __forceinline__ PolicySums load_past_l1(const PolicySums* from) {
-  struct Words {
-    unsigned long long word[sizeof(PolicySums) / 8];
-  } words;
-  const auto* const p = reinterpret_cast<const unsigned long long*>(from);
-#pragma unroll
-  for (unsigned i = 0; i < sizeof(PolicySums) / 8; ++i) words.word[i] = __ldcg(p + i);
-  return std::bit_cast<PolicySums>(words);
-}
 
 class SequenceVisit {
  public:
@@ -61,7 +52,7 @@ class SequenceVisit {
     return halving_sum_of_block(count_, room.sums, [&](std::int64_t i) {
       const ListedRow at = call_.rows.list[first_ + i];
       const PolicyTerms of_token = terms(i, sequence);
-      const PolicyDerivatives d = plan_.derivatives(
+      const RowDerivatives d = plan_.derivatives(
           at, totals_, plan_.coupled_gradient(totals_, length, slope.value, of_token));
       if (derives) call_.rows.derivatives[at.row] = d;
       return plan_.write_token(at, u, of_token, d, call_.rows.logps[at.row],
@@ -90,7 +81,6 @@ class SequenceVisit {
 __global__ __launch_bounds__(kThreads) void sequences_kernel(
     const __grid_constant__ PolicyCall call, unsigned* counter, bool derives) {
   __shared__ Shared<SequenceRoom> shared;
-  __shared__ bool is_last;
   SequenceRoom& room = *shared;
   for (std::int64_t i = blockIdx.x; i < call.plan.sequences.count; i += gridDim.x) {
     const SequenceVisit visit(call, i);
@@ -98,15 +88,7 @@ __global__ __launch_bounds__(kThreads) void sequences_kernel(
     const PolicySums sums = visit.run(room, derives);
     if (threadIdx.x == 0) call.rows.sums[i] = sums;
   }
-  if (threadIdx.x == 0) {
-    __threadfence();
-    is_last = atomicAdd(counter, 1) + 1 == gridDim.x;
-    if (is_last) *counter = 0;
-    __threadfence();
-  }
-  __syncthreads();
-  if (!is_last) return;
-  // Not by loads that this CTA's L1 may answer: other CTAs have written them.
+  if (!is_last_block(counter)) return;
   const PolicySums total =
       halving_sum_of_block(call.plan.sequences.count, room.sums,
                            [&](std::int64_t i) { return load_past_l1(call.rows.sums + i); });

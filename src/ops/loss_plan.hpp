@@ -134,12 +134,6 @@ class Layout {
   std::size_t used_ = 0;
 };
 
-// What a list of a batch's rows found: those that count, of them those that count for something
-// else too, and sequences that have some.
-struct ListCounts {
-  std::int64_t kept = 0, also = 0, nonempty = 0;
-};
-
 // What is kept of the rows between the steps of a call.
 struct LossRows {
   ListedRow* list;       // [rows]: those that count in their order, then the others, last first

@@ -31,9 +31,8 @@ inline LossRow loss_row(const LossPlan& plan, const LossTotals& totals, std::int
 inline void write_gradient(const LossPlan& plan, const LossTotals& totals, std::int64_t row,
                            RowStatus status, const RowDerivatives& d) {
   const RowGradient::Fate fate = fate_of_failed(status);
-  const bool is_scored = status == RowStatus::ok || status == RowStatus::overflow;
-  if (!is_scored || !std::isfinite(d.g)) {
-    const bool is_nan = is_scored || fate == RowGradient::Fate::nan;
+  if (!is_scored(status) || !std::isfinite(d.g)) {
+    const bool is_nan = is_scored(status) || fate == RowGradient::Fate::nan;
     write_row(plan.grad_logits, row, [&](std::size_t) { return is_nan ? kNan : 0.0; });
     return;
   }

@@ -41,6 +41,7 @@ void count_call();
   OPERATION(logsumexp_backward, LogsumexpBackwardArgs)            \
   OPERATION(approx_kl, ApproxKlArgs)                              \
   OPERATION(policy_loss, PolicyLossArgs)                          \
+  OPERATION(cross_entropy, CrossEntropyArgs)                      \
   OPERATION(preference_loss, PreferenceLossArgs)                  \
   OPERATION(group_advantages, GroupAdvantagesArgs)                \
   OPERATION(importance_weights, ImportanceWeightsArgs)            \
@@ -53,6 +54,7 @@ void count_call();
   WORKSPACE_SIZE(logsumexp_backward, LogsumexpBackwardArgs)       \
   WORKSPACE_SIZE(approx_kl, ApproxKlArgs)                         \
   WORKSPACE_SIZE(policy_loss, PolicyLossArgs)                     \
+  WORKSPACE_SIZE(cross_entropy, CrossEntropyArgs)                 \
   WORKSPACE_SIZE(preference_loss, PreferenceLossArgs)             \
   WORKSPACE_SIZE(group_advantages, GroupAdvantagesArgs)           \
   WORKSPACE_SIZE(importance_weights, ImportanceWeightsArgs)

@@ -135,6 +135,12 @@ inline std::vector<Tensor*> tensors_of(PolicyLossArgs& a) {
           &a.grad_scale.tensor};
 }
 
+inline std::vector<Tensor*> tensors_of(CrossEntropyArgs& a) {
+  return {&a.logits,     &a.targets,     &a.class_weights,     &a.grad_loss,
+          &a.loss,       &a.z_loss,      &a.per_token_loss,    &a.lse,
+          &a.row_status, &a.grad_logits, &a.normalizer.tensor, &a.grad_scale.tensor};
+}
+
 inline std::vector<Tensor*> tensors_of(GroupAdvantagesArgs& a) {
   return {&a.rewards, &a.mask, &a.advantages, &a.mean, &a.std, &a.group_status};
 }

@@ -40,20 +40,22 @@ struct HalvingRoom {
   Shared<HalvingSum<T>> rounds;
 };
 
-// Σ of value(i) for i in [0, n), in all threads. All of the CTA's call.
+// Σ of value(i) over the tree's leaves [first, last), a subtree, in all threads. All of the CTA's
+// call.
 template <class T, int kThreads, class Value>
-__device__ __forceinline__ T halving_sum_of_block(std::int64_t n, HalvingRoom<T, kThreads>& room,
-                                                  const Value& value) {
+__device__ __forceinline__ T halving_sum_of_leaves(const HalvingTree& tree, std::int64_t first,
+                                                   std::int64_t last,
+                                                   HalvingRoom<T, kThreads>& room,
+                                                   const Value& value) {
   using Room = HalvingRoom<T, kThreads>;
-  const HalvingTree tree(n);
   const int thread = static_cast<int>(threadIdx.x), warp = thread / kWarp;
   HalvingSum<T>& rounds = *room.rounds;
   __syncthreads();
   if (thread == 0) rounds.count = 0, rounds.pushed = 0;
 #pragma unroll 1
-  for (std::int64_t first = 0; first < tree.leaves(); first += kThreads) {
+  for (; first < last; first += kThreads) {
     const std::int64_t leaf = first + thread;
-    const std::int64_t i = leaf < tree.leaves() ? tree.element(leaf) : -1;
+    const std::int64_t i = leaf < last ? tree.element(leaf) : -1;
     T sum;
     if (i >= 0) sum = value(i);
     add_neighbours(sum, kWarp);
@@ -70,6 +72,14 @@ __device__ __forceinline__ T halving_sum_of_block(std::int64_t n, HalvingRoom<T,
   if (thread == 0) *room.total = rounds.total();
   __syncthreads();
   return *room.total;
+}
+
+// Σ of value(i) for i in [0, n).
+template <class T, int kThreads, class Value>
+__device__ __forceinline__ T halving_sum_of_block(std::int64_t n, HalvingRoom<T, kThreads>& room,
+                                                  const Value& value) {
+  const HalvingTree tree(n);
+  return halving_sum_of_leaves(tree, 0, tree.leaves(), room, value);
 }
 
 }  // namespace logsum::cuda

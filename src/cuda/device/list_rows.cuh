@@ -53,6 +53,10 @@ struct RowFlags {
   }
 };
 
+struct ListCounts {
+  std::int64_t kept, also, nonempty;
+};
+
 // Fills the list, `before` and the sequences' lengths. `also_mask`: optional, rows of these that
 // are counted beside. All threads of the CTA call, and get the counts.
 __device__ __forceinline__ ListCounts list_rows_of_block(const LossPlan& plan, const LossRows& kept,

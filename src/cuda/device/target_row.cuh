@@ -30,16 +30,17 @@ struct TileWithout {
   }
 };
 
-template <DType kDTypeOf, class ExpOf>
-struct KindWithout : MeasureKind<kDTypeOf, ExpOf, false, false> {
-  using Tile = TileWithout<DenseTile<kDTypeOf>>;
+// Whatever tiles, at one temperature.
+template <class TileOf, class ExpOf>
+struct KindOfTile : MeasureKind<TileOf::kDType, ExpOf, false, false> {
+  using Tile = TileOf;
 };
 
 // Not inlined: the loops around it must stay small.
 template <DType kDType, class Exp>
 __device__ __noinline__ TileRecord record_without(DenseTile<kDType> tile, int column,
                                                   TileTemperature temperature) {
-  using Kind = KindWithout<kDType, Exp>;
+  using Kind = KindOfTile<TileWithout<DenseTile<kDType>>, Exp>;
   TileMeasure<Kind> measure(temperature);
 #pragma unroll 1
   for (int k = 0; k * kChunk < tile.columns; ++k) {

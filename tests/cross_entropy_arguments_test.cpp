@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+// cross_entropy refuses what the host can see to be wrong, by name, and then writes nothing; its
+// workspace is as large as it says; targets and outputs of any strides and dimensions.
+#include <gtest/gtest.h>
+
+#include "support/cross_entropy.hpp"
+#include "support/guarded.hpp"
+#include "support/refusals.hpp"
+
+namespace logsum::test {
+namespace {
+
+struct Call {
+  static constexpr const char* kOperation = "cross_entropy";
+
+  // Far apart, so that one moved onto another meets no third.
+  alignas(256) float logits[30] = {};
+  alignas(256) std::int64_t targets[3] = {1, 2, 3};
+  alignas(256) float weights[10] = {};
+  alignas(256) float grad_loss[3] = {1, 1, 1};
+  alignas(256) double normalizer = 3;
+  alignas(256) double grad_scale = 1;
+  struct Outputs {
+    alignas(256) double loss[1];
+    alignas(256) double z_loss[1];
+    alignas(256) float token_loss[3];
+    alignas(256) float lse[3];
+    alignas(256) std::int32_t status[3];
+    alignas(256) float grad[30];
+  } out;
+  CrossEntropyArgs args;
+
+  Call() {
+    std::memset(&out, 0x5a, sizeof out);
+    args.logits = Tensor::of(logits, {3, 10});
+    args.targets = Tensor::of(targets, {3});
+    args.class_weights = Tensor::of(weights, {10});
+    args.grad_loss = Tensor::of(grad_loss, {3});
+    args.loss = Tensor::of(out.loss, {1});
+    args.z_loss = Tensor::of(out.z_loss, {1});
+    args.per_token_loss = Tensor::of(out.token_loss, {3});
+    args.lse = Tensor::of(out.lse, {3});
+    args.row_status = Tensor::of(out.status, {3});
+    args.grad_logits = Tensor::of(out.grad, {3, 10});
+    args.normalizer = Tensor::of(&normalizer, {1});
+    args.grad_scale = Tensor::of(&grad_scale, {1});
+  }
+  Status run() const { return on::cross_entropy(args); }
+  bool wrote() const {
+    Outputs untouched;
+    std::memset(&untouched, 0x5a, sizeof untouched);
+    return std::memcmp(&untouched, &out, sizeof out) != 0;
+  }
+};
+
+template <Tensor CrossEntropyArgs::*field>
+Tensor& of(Call& c) {
+  return c.args.*field;
+}
+template <PerRow<double> CrossEntropyArgs::*field>
+Tensor& scalar_of(Call& c) {
+  return (c.args.*field).tensor;
+}
+
+using A = CrossEntropyArgs;
+const std::vector<DType> kFloat = {DType::f32}, kReals = {DType::f32, DType::f64};
+const std::vector<Field<Call>> kTokens = {
+    {"targets", of<&A::targets>, {DType::i32, DType::i64}},
+    {"grad_loss", of<&A::grad_loss>, kFloat},
+    {"per_token_loss", of<&A::per_token_loss>, kFloat, true},
+    {"lse", of<&A::lse>, kFloat, true},
+    {"row_status", of<&A::row_status>, {DType::i32}, true},
+};
+// Of one element, whose stride is nobody's.
+const std::vector<Field<Call>> kSingles = {
+    {"loss", of<&A::loss>, kReals, false, true},
+    {"z_loss", of<&A::z_loss>, kReals, false, true},
+    {"normalizer",
+     scalar_of<&A::normalizer>,
+     {DType::f32, DType::f64, DType::i32, DType::i64},
+     false,
+     true},
+    {"grad_scale", scalar_of<&A::grad_scale>, kReals, false, true},
+};
+const std::vector<Field<Call>> kOthers = {{"logits", of<&A::logits>, logits_dtypes()},
+                                          {"class_weights", of<&A::class_weights>, kFloat}};
+const std::vector<Field<Call>> kGradient = {{"grad_logits", of<&A::grad_logits>, {}, true}};
+
+TEST(CrossEntropyArguments, ValidOnesPass) {
+  Call call;
+  ASSERT_TRUE(call.run().ok()) << call.run().message();
+  EXPECT_TRUE(call.wrote());
+}
+
+TEST(CrossEntropyArguments, Structure) {
+  for (const auto* fields : {&kTokens, &kSingles, &kOthers, &kGradient})
+    expect_refused_by_structure(*fields);
+}
+
+TEST(CrossEntropyArguments, DtypesAndRows) {
+  for (const auto* fields : {&kTokens, &kSingles}) expect_refused_by_dtype(*fields);
+  expect_refused_by_dtype(std::vector{kOthers[1]});
+  expect_refused_by_rows(kTokens, "logits is [3, 10]");
+}
+
+TEST(CrossEntropyArguments, Others) {
+  expect_refusals<Call, A>({
+      {[](A& a) { a.logits = {}; }, {"logits is missing"}},
+      {[](A& a) { a.logits.dtype = DType::f64; }, {"logits has dtype f64"}},
+      {[](A& a) { a.targets = {}; }, {"targets is missing"}},
+      {[](A& a) { a.class_weights.shape[0] = 9; }, {"class_weights has shape [9], must be [10]"}},
+      {[](A& a) { a.loss.shape[0] = 2; }, {"loss has shape [2], must have one element"}},
+      {[](A& a) { a.grad_logits.shape[1] = 9; }, {"grad_logits has shape [3, 9]"}},
+      {[](A& a) { a.grad_logits.dtype = DType::bf16; }, {"must be f32 (logits') or f32"}},
+      {[](A& a) { a.logits.strides[1] = 2; }, {"logits has stride 2 along V, must be 1"}},
+      {[](A& a) { a.vocab_size = 11; }, {"vocab_size is 11, must be in [1, 10] (V), or 0"}},
+      {[](A& a) { a.label_smoothing = 1.5f; }, {"label_smoothing is 1.5, must be in [0, 1]"}},
+      {[](A& a) { a.label_smoothing = -0.5f; }, {"label_smoothing is -0.5"}},
+      {[](A& a) { a.label_smoothing = kNaN; }, {"label_smoothing is", "nan"}},
+      {[](A& a) { a.lse_square_scale = -1; }, {"lse_square_scale is -1, must be finite"}},
+      {[](A& a) { a.lse_square_scale = kInf; }, {"lse_square_scale is inf"}},
+      {[](A& a) { a.softcap = -30; }, {"softcap is -30, must be in [2^-64, 2^64], or 0 for none"}},
+      {[](A& a) { a.softcap = kNaN; }, {"softcap is", "nan"}},
+      {[](A& a) { a.softcap = 0x1p65f; }, {"softcap is 3.68935e+19"}},
+      {[](A& a) { a.reduction = static_cast<Reduction>(3); },
+       {"reduction is 3, must be in [0, 2]"}},
+      {[](A& a) { a.reduction = Reduction::sum; },
+       {"normalizer is given, must be 0 where reduction isn't mean"}},
+      {[](A& a) {
+         a.reduction = Reduction::none;
+         a.normalizer = 0.0;
+       },
+       {"loss is given, must be absent where reduction is none: per_token_loss"}},
+      {[](A& a) {
+         a.reduction = Reduction::none;
+         a.normalizer = 0.0;
+         a.loss = {};
+       },
+       {"z_loss is given, must be absent"}},
+      {[](A& a) { a.normalizer = -1.0; }, {"normalizer is -1, must be finite and above 0"}},
+      {[](A& a) { a.grad_scale = HUGE_VAL; }, {"grad_scale is inf, must be finite"}},
+  });
+}
+
+TEST(CrossEntropyArguments, OverlapsAreRefused) {
+  const std::vector<std::pair<const char*, Tensor& (*)(Call&)>> outputs = {
+      {"loss", of<&A::loss>},
+      {"z_loss", of<&A::z_loss>},
+      {"per_token_loss", of<&A::per_token_loss>},
+      {"lse", of<&A::lse>},
+      {"row_status", of<&A::row_status>},
+      {"grad_logits", of<&A::grad_logits>}};
+  const std::vector<std::pair<const char*, Tensor& (*)(Call&)>> inputs = {
+      {"targets", of<&A::targets>},
+      {"class_weights", of<&A::class_weights>},
+      {"grad_loss", of<&A::grad_loss>},
+      {"normalizer", scalar_of<&A::normalizer>},
+      {"grad_scale", scalar_of<&A::grad_scale>}};
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    for (std::size_t j = i + 1; j < outputs.size(); ++j) {
+      Call call;
+      outputs[i].second(call).data = outputs[j].second(call).data;
+      expect_refusal(call, StatusCode::invalid_argument,
+                     {std::string("outputs ") + outputs[i].first + " and " + outputs[j].first});
+    }
+    for (const auto& input : inputs) {
+      Call call;
+      outputs[i].second(call).data = input.second(call).data;
+      expect_refusal(
+          call, StatusCode::invalid_argument,
+          {std::string("output ") + outputs[i].first + " overlaps input " + input.first});
+    }
+  }
+  Call shifted, in_place;
+  shifted.args.grad_logits.data = shifted.logits + 2;
+  expect_refusal(shifted, StatusCode::invalid_argument,
+                 {"output grad_logits overlaps input logits"});
+  in_place.args.grad_logits = in_place.args.logits;
+  EXPECT_TRUE(in_place.run().ok());
+}
+
+TEST(CrossEntropyArguments, UsesTheWorkspaceItAsksFor) {
+  for (const Classes& c : class_choices(4, 5000, 1, DType::f32))
+    for (const auto touches : {GuardedMemory::Touches::end, GuardedMemory::Touches::begin}) {
+      ClassCall first(c), got(c), less(c);
+      first.run();
+      const std::size_t size = on::cross_entropy_workspace_size(first.args);
+      GuardedMemory memory(size, touches);
+      std::memset(memory.data(), 0xab, size);
+      got.run({.workspace = {memory.data(), size}});
+      EXPECT_TRUE(same_results(got, first));
+      expect_refused(on::cross_entropy(less.args, {.workspace = {memory.data(), size - 1}}),
+                     StatusCode::out_of_memory, {"workspace has", "needs"});
+    }
+}
+
+// i32 targets, every second element, more dimensions.
+TEST(CrossEntropyArguments, AnyStridesAndDimensions) {
+  for (const Classes& c : class_choices(6, 300, 2, DType::f32)) {
+    ClassCall first(c), got(c);
+    first.run();
+    std::vector<std::int32_t> targets(12, -5);
+    for (std::size_t i = 0; i < 6; ++i) targets[2 * i] = static_cast<std::int32_t>(c.targets[i]);
+    std::vector<float> weights(900, kNaN);
+    for (std::size_t j = 0; j < c.weights.size(); ++j) weights[3 * j] = c.weights[j];
+    got.args.targets = Tensor::of(targets.data(), {6});
+    got.args.targets.strides[0] = 2;
+    if (!c.weights.empty()) {
+      got.args.class_weights.data = weights.data();
+      got.args.class_weights.strides[0] = 3;
+    }
+    for (Tensor* t :
+         {&got.args.logits, &got.args.grad_logits, &got.args.targets, &got.args.grad_loss,
+          &got.args.per_token_loss, &got.args.lse, &got.args.row_status}) {
+      if (!t->present()) continue;
+      for (int i = t->rank++; i > 0; --i) {
+        t->shape[i] = t->shape[i - 1];
+        t->strides[i] = t->strides[i - 1];
+      }
+      t->shape[0] = 2;
+      t->shape[1] = 3;
+      t->strides[0] = 3 * t->strides[1];
+    }
+    EXPECT_TRUE(same_results(got.run(), first));
+  }
+}
+
+}  // namespace
+}  // namespace logsum::test
