@@ -172,99 +172,101 @@ class Operations {
                            .grad_logits = like_batch(room_->gradients)},
                           context),
             "cross_entropy");
-      // A pair: the first half of the rows against the other.
-      Run prefer() const {
-        return [*this](const Context& context) {
-          const std::int64_t rows = z_.rows(), cuts[] = {0, rows / 2, rows};
-          const PreferenceLossArgs args{.logits = batch(),
-                                        .targets = first(room_->targets),
-                                        .cu_seqlens = Tensor::of(cuts, {3}),
-                                        .loss = Tensor::of(room_->lse.data(), {1}),
-                                        .per_token_logps = first(room_->logprobs),
-                                        .grad_logits = like_batch(room_->gradients),
-                                        .options = {.reference_free = true}};
-          check(preference_loss(args, context), "preference_loss");
-        };
-      }
-
-      // Two ranks' work and the join, on this machine.
-      Run shards() const {
-        return [*this](const Context& context) {
-          const std::int64_t rows = z_.rows();
-          const std::int64_t middle =
-              (z_.columns() / 2 + kTileColumns - 1) / kTileColumns * kTileColumns;
-          const std::int64_t starts[] = {0, middle, z_.columns()};
-          Tensor records[2], target_logits[2];
-          for (int s = 0; s < 2; ++s) {
-            const std::int64_t columns = starts[s + 1] - starts[s];
-            const std::int64_t shape[] = {rows, columns};
-            const std::int64_t strides[] = {z_.columns(), 1};
-            auto* data = static_cast<std::byte*>(const_cast<void*>(z_.data())) +
-                         static_cast<std::size_t>(starts[s]) * size_of(z_.dtype());
-            const std::int64_t tiles = (columns + kTileColumns - 1) / kTileColumns;
-            auto& bytes = room_->records[s];
-            bytes.resize(static_cast<std::size_t>(rows * tiles) * sizeof(TileRecord));
-            const std::int64_t record_shape[] = {rows, tiles, sizeof(TileRecord)};
-            records[s] = Tensor::contiguous(bytes.data(), DType::u8, record_shape);
-            target_logits[s] = first(room_->target_logits[s]);
-            check(measure({.logits = Tensor::strided(data, z_.dtype(), shape, strides),
-                           .records = records[s],
-                           .targets = first(room_->targets),
-                           .target_logits = target_logits[s],
-                           .vocab_start = starts[s],
-                           .moment = false},
-                          context),
-                  "measure");
-          }
-          check(merge({.shards = records,
-                       .vocab_size = z_.columns(),
-                       .targets = first(room_->targets),
-                       .target_logits = target_logits,
-                       .logprobs = first(room_->logprobs),
-                       .lse = first(room_->lse)},
-                      context),
-                "merge");
-        };
-      }
-
-      // Per-token log-probs: as many as there are logits, against the rows in the opposite order.
-      Run compare() const {
-        return [*this](const Context& context) {
-          const std::int64_t shape[] = {z_.rows(), z_.columns()};
-          const std::int64_t backwards[] = {-z_.columns(), 1};
-          auto* last =
-              static_cast<float*>(const_cast<void*>(z_.data())) + (z_.rows() - 1) * z_.columns();
-          check(
-              approx_kl({.per_token_logps = batch(),
-                         .ref_per_token_logps = Tensor::strided(last, DType::f32, shape, backwards),
-                         .mean_k3 = Tensor::of(room_->lse.data(), {1})},
-                        context),
-              "approx_kl");
-        };
-      }
-
-      // What one would write: the maximum, then expf, on one thread.
-      Run loop() const {
-        return [*this](const Context&) {
-          for (std::int64_t row = 0; row < std::min<std::int64_t>(2, z_.rows()); ++row) {
-            const auto begin = static_cast<std::size_t>(row * z_.columns());
-            const auto end = begin + static_cast<std::size_t>(z_.columns());
-            float max = -INFINITY;
-            for (std::size_t i = begin; i < end; ++i) max = std::max(max, z_.value(i));
-            double sum = 0;
-            for (std::size_t i = begin; i < end; ++i)
-              sum += static_cast<double>(std::exp(z_.value(i) - max));
-            room_->lse[static_cast<std::size_t>(row)] = max + static_cast<float>(std::log(sum));
-          }
-        };
-      }
-
-      const BenchLogits& z_;
-      std::shared_ptr<Room> room_ = std::make_shared<Room>();
     };
+  }
 
-  }  // namespace
+  // A pair: the first half of the rows against the other.
+  Run prefer() const {
+    return [*this](const Context& context) {
+      const std::int64_t rows = z_.rows(), cuts[] = {0, rows / 2, rows};
+      const PreferenceLossArgs args{.logits = batch(),
+                                    .targets = first(room_->targets),
+                                    .cu_seqlens = Tensor::of(cuts, {3}),
+                                    .loss = Tensor::of(room_->lse.data(), {1}),
+                                    .per_token_logps = first(room_->logprobs),
+                                    .grad_logits = like_batch(room_->gradients),
+                                    .options = {.reference_free = true}};
+      check(preference_loss(args, context), "preference_loss");
+    };
+  }
 
-  std::vector<BenchOperation> bench_operations(const BenchLogits& z) { return Operations(z).all(); }
+  // Two ranks' work and the join, on this machine.
+  Run shards() const {
+    return [*this](const Context& context) {
+      const std::int64_t rows = z_.rows();
+      const std::int64_t middle =
+          (z_.columns() / 2 + kTileColumns - 1) / kTileColumns * kTileColumns;
+      const std::int64_t starts[] = {0, middle, z_.columns()};
+      Tensor records[2], target_logits[2];
+      for (int s = 0; s < 2; ++s) {
+        const std::int64_t columns = starts[s + 1] - starts[s];
+        const std::int64_t shape[] = {rows, columns};
+        const std::int64_t strides[] = {z_.columns(), 1};
+        auto* data = static_cast<std::byte*>(const_cast<void*>(z_.data())) +
+                     static_cast<std::size_t>(starts[s]) * size_of(z_.dtype());
+        const std::int64_t tiles = (columns + kTileColumns - 1) / kTileColumns;
+        auto& bytes = room_->records[s];
+        bytes.resize(static_cast<std::size_t>(rows * tiles) * sizeof(TileRecord));
+        const std::int64_t record_shape[] = {rows, tiles, sizeof(TileRecord)};
+        records[s] = Tensor::contiguous(bytes.data(), DType::u8, record_shape);
+        target_logits[s] = first(room_->target_logits[s]);
+        check(measure({.logits = Tensor::strided(data, z_.dtype(), shape, strides),
+                       .records = records[s],
+                       .targets = first(room_->targets),
+                       .target_logits = target_logits[s],
+                       .vocab_start = starts[s],
+                       .moment = false},
+                      context),
+              "measure");
+      }
+      check(merge({.shards = records,
+                   .vocab_size = z_.columns(),
+                   .targets = first(room_->targets),
+                   .target_logits = target_logits,
+                   .logprobs = first(room_->logprobs),
+                   .lse = first(room_->lse)},
+                  context),
+            "merge");
+    };
+  }
+
+  // Per-token log-probs: as many as there are logits, against the rows in the opposite order.
+  Run compare() const {
+    return [*this](const Context& context) {
+      const std::int64_t shape[] = {z_.rows(), z_.columns()};
+      const std::int64_t backwards[] = {-z_.columns(), 1};
+      auto* last =
+          static_cast<float*>(const_cast<void*>(z_.data())) + (z_.rows() - 1) * z_.columns();
+      check(approx_kl({.per_token_logps = batch(),
+                       .ref_per_token_logps = Tensor::strided(last, DType::f32, shape, backwards),
+                       .mean_k3 = Tensor::of(room_->lse.data(), {1})},
+                      context),
+            "approx_kl");
+    };
+  }
+
+  // What one would write: the maximum, then expf, on one thread.
+  Run loop() const {
+    return [*this](const Context&) {
+      for (std::int64_t row = 0; row < std::min<std::int64_t>(2, z_.rows()); ++row) {
+        const auto begin = static_cast<std::size_t>(row * z_.columns());
+        const auto end = begin + static_cast<std::size_t>(z_.columns());
+        float max = -INFINITY;
+        for (std::size_t i = begin; i < end; ++i) max = std::max(max, z_.value(i));
+        double sum = 0;
+        for (std::size_t i = begin; i < end; ++i)
+          sum += static_cast<double>(std::exp(z_.value(i) - max));
+        room_->lse[static_cast<std::size_t>(row)] = max + static_cast<float>(std::log(sum));
+      }
+    };
+  }
+
+  const BenchLogits& z_;
+  std::shared_ptr<Room> room_ = std::make_shared<Room>();
+};
+
+}  // namespace
+
+std::vector<BenchOperation> bench_operations(const BenchLogits& z) { return Operations(z).all(); }
 
 }  // namespace logsum::cli

@@ -25,7 +25,7 @@ TEST(PolicyLossSpecial, ARowsTroubleStaysInItsRowOrSequence) {
   for (const PolicyOptions& options : policy_objectives()) {
     const bool is_coupled =
         options.ratio_level == RatioLevel::sequence || options.objective == Objective::gmpo;
-    for (const SickToken& sick : sick_tokens())
+    for (const auto& sick : sick_tokens<Policy>())
       for (const Context& context : all_contexts()) {
         SCOPED_TRACE("objective " + std::to_string(int(options.objective)) + " " + sick.name + " " +
                      name_of(context));
@@ -64,7 +64,7 @@ TEST(PolicyLossSpecial, ARowsTroubleStaysInItsRowOrSequence) {
 
 // Narrow targets and gradients: in place too, where a row's NaN could spread.
 TEST(PolicyLossSpecial, InPlaceAndNarrow) {
-  for (const SickToken& sick : sick_tokens())
+  for (const auto& sick : sick_tokens<Policy>())
     for (const DType dtype : logits_dtypes()) {
       Policy p = policy_batch({}, 3, 4, 300, 4, dtype);
       p.temperatures.assign(p.rows(), 0.75f);

@@ -26,7 +26,7 @@ Preference healthy(const PreferenceOptions& options, DType dtype = DType::f32) {
 TEST(PreferenceLossSpecial, ARowsTroubleStaysInItsPair) {
   for (const PreferenceOptions& options : preference_losses())
     for (const std::size_t bad : {4u, 16u})  // of a chosen and of a rejected sequence
-      for (const SickToken& sick : sick_tokens())
+      for (const auto& sick : sick_tokens<Preference>())
         for (const Context& context : all_contexts()) {
           SCOPED_TRACE(std::string(to_string(options.loss)) + " " + sick.name + " " +
                        name_of(context));
@@ -88,7 +88,7 @@ TEST(PreferenceLossSpecial, AReferenceThatIsntANumber) {
 
 // Narrow gradients, in place, where a row's NaN could spread.
 TEST(PreferenceLossSpecial, InPlaceAndNarrow) {
-  for (const SickToken& sick : sick_tokens())
+  for (const auto& sick : sick_tokens<Preference>())
     for (const DType dtype : logits_dtypes()) {
       Preference p = healthy({}, dtype);
       PreferenceCall well(p, {.grad = dtype});

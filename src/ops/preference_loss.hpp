@@ -18,8 +18,8 @@ struct PreferenceTotals : LossTotals {
 
 // What a sequence's tokens have in common: dloss/dlogp.
 struct PreferenceSlope {
-  double g;
-  std::int64_t is_good;  // the pair's loss is within f32
+  double g = 0;
+  bool is_good = false;  // the pair's loss is within f32
 };
 
 // What pairs add up to.
