@@ -10,6 +10,7 @@
 #include "logsum/logsumexp.hpp"
 #include "logsum/merge.hpp"
 #include "logsum/policy_loss.hpp"
+#include "logsum/preference_loss.hpp"
 #include "logsum/sample.hpp"
 #include "logsum/softmax.hpp"
 #include "logsum/softmax_backward.hpp"
@@ -61,7 +62,8 @@ class Operations {
         {"logsumexp_backward", rows, false, true, differentiate_sum(), once(reduce())},
         {"policy_loss", rows, false, true, learn(0.0f)},
         {"policy_loss + entropy", rows, false, true, learn(0.01f)},
-        {"cross_entropy", rows, false, true, classify()}};
+        {"cross_entropy", rows, false, true, classify()},
+        {"preference_loss", rows, false, true, prefer()}};
     if (z_.columns() > kTileColumns)
       list.push_back({"measure, merge: two shards", rows, true, true, shards()});
     if (z_.dtype() == DType::f32) list.push_back({"approx_kl", rows, false, true, compare()});
@@ -170,6 +172,21 @@ class Operations {
                            .grad_logits = like_batch(room_->gradients)},
                           context),
             "cross_entropy");
+    };
+  }
+
+  // A pair: the first half of the rows against the other.
+  Run prefer() const {
+    return [*this](const Context& context) {
+      const std::int64_t rows = z_.rows(), cuts[] = {0, rows / 2, rows};
+      const PreferenceLossArgs args{.logits = batch(),
+                                    .targets = first(room_->targets),
+                                    .cu_seqlens = Tensor::of(cuts, {3}),
+                                    .loss = Tensor::of(room_->lse.data(), {1}),
+                                    .per_token_logps = first(room_->logprobs),
+                                    .grad_logits = like_batch(room_->gradients),
+                                    .options = {.reference_free = true}};
+      check(preference_loss(args, context), "preference_loss");
     };
   }
 

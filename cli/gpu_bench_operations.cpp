@@ -11,6 +11,7 @@
 #include "logsum/measure.hpp"
 #include "logsum/merge.hpp"
 #include "logsum/policy_loss.hpp"
+#include "logsum/preference_loss.hpp"
 #include "logsum/sample.hpp"
 #include "logsum/softmax.hpp"
 #include "logsum/softmax_backward.hpp"
@@ -209,19 +210,39 @@ class Operations {
             }};
   }
 
-  // Packed sequences of 512 tokens, with a KL term; every other sequence has A < 0.
+  static constexpr std::int64_t kTokens = 512;  // of the losses' packed sequences
+
+  std::vector<std::int32_t> cuts() const {
+    std::vector<std::int32_t> all;
+    const std::int64_t rows = z_.shape().rows;
+    for (std::int64_t i = 0; i < rows; i += kTokens) all.push_back(static_cast<std::int32_t>(i));
+    all.push_back(static_cast<std::int32_t>(rows));
+    return all;
+  }
+
+  // DPO of the same rows, into the same memory. An odd number of sequences has an empty one behind.
+  GpuOperation preferences(const PolicyLossArgs& policy) {
+    std::vector<std::int32_t> even = cuts();
+    if (even.size() % 2 == 0) even.push_back(even.back());
+    const PreferenceLossArgs args{.targets = policy.targets,
+                                  .cu_seqlens = on_gpu(even),
+                                  .ref_logps = on_gpu(std::vector<float>(even.size() - 1, -6e3f)),
+                                  .loss = policy.loss,
+                                  .per_token_logps = policy.per_token_logps,
+                                  .grad_logits = policy.grad_logits};
+    return make("preference_loss", kJoin, &preference_loss, &preference_loss_workspace_size, args,
+                &PreferenceLossArgs::logits);
+  }
+
+  // With a KL term; every other sequence has A < 0.
   std::vector<GpuOperation> losses() {
-    constexpr std::int64_t kTokens = 512;
     const std::int64_t rows = z_.shape().rows;
     const auto count = static_cast<std::size_t>(rows);
-    std::vector<std::int32_t> cuts;
-    for (std::int64_t i = 0; i < rows; i += kTokens) cuts.push_back(static_cast<std::int32_t>(i));
-    cuts.push_back(static_cast<std::int32_t>(rows));
     std::vector<float> advantages(count);
     for (std::size_t i = 0; i < count; ++i) advantages[i] = i / kTokens % 2 ? -0.5f : 1.0f;
     PolicyLossArgs args{.targets = targets(),
                         .advantages = on_gpu(advantages),
-                        .cu_seqlens = on_gpu(cuts),
+                        .cu_seqlens = on_gpu(cuts()),
                         .old_per_token_logps = on_gpu(std::vector<float>(count, -12.0f)),
                         .ref_per_token_logps = on_gpu(std::vector<float>(count, -12.2f)),
                         .loss = on_gpu(std::vector<double>(1)),
@@ -242,7 +263,8 @@ class Operations {
     return {loss("policy_loss", kMap, args), loss("policy_loss + entropy", kMap, entropy),
             loss("policy_loss, sequence level", kJoin, sequence),
             make("cross_entropy", kMap, &cross_entropy, &cross_entropy_workspace_size, classes,
-                 &CrossEntropyArgs::logits)};
+                 &CrossEntropyArgs::logits),
+            preferences(args)};
   }
 
   std::vector<GpuOperation> softmaxes() {

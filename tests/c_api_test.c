@@ -362,6 +362,68 @@ static void policy_options_are_set_by_name(void) {
   CHECK(memcmp(&options, &defaults, sizeof options) == 0);
 }
 
+/* One token per sequence: log-probs of 1/4 and 1/2 at beta 1 leave odds of 1 to 2. */
+static void preference_loss_of_two_sequences(void) {
+  const int64_t shape[3] = {2, 1, 4};
+  int32_t targets[2] = {1, 3}, row_status[2] = {9, 9};
+  uint8_t desirable[2] = {0, 1};
+  float grad[8], ref[2] = {0, 0}, pair_loss[2], sums[2], rewards[2];
+  double loss = 9, metrics[LOGSUM_PREFERENCE_METRICS];
+  logsum_preference_loss_args args = logsum_preference_loss_args_defaults();
+  args.logits = logsum_tensor_contiguous(logits, LOGSUM_F32, 3, shape);
+  args.targets = logsum_tensor_contiguous(targets, LOGSUM_I32, 2, shape);
+  args.ref_logps = vector_of(ref, LOGSUM_F32, 2);
+  args.options.beta = 1;
+  args.loss = logsum_tensor_contiguous(&loss, LOGSUM_F64, 0, NULL);
+  args.per_pair_loss = vector_of(pair_loss, LOGSUM_F32, 1);
+  args.sequence_logps = vector_of(sums, LOGSUM_F32, 2);
+  args.rewards = vector_of(rewards, LOGSUM_F32, 2);
+  args.metrics = vector_of(metrics, LOGSUM_F64, LOGSUM_PREFERENCE_METRICS);
+  args.row_status = logsum_tensor_contiguous(row_status, LOGSUM_I32, 2, shape);
+  args.grad_logits = logsum_tensor_contiguous(grad, LOGSUM_F32, 3, shape);
+  CHECK(logsum_preference_loss_workspace_size(&args) > 0);
+  CHECK_OK(logsum_preference_loss(&args, NULL));
+  CHECK(fabs(loss - log(3)) < 1e-6 && fabsf(pair_loss[0] - logf(3)) < 1e-6f);
+  CHECK(fabsf(sums[0] - logf(0.25f)) < 2e-6f && fabsf(rewards[1] - logf(0.5f)) < 2e-6f);
+  CHECK(fabsf(grad[1] + 2.0f / 3 * 0.75f) < 2e-6f && fabsf(grad[7] - 2.0f / 3 * 0.5f) < 2e-6f);
+  CHECK(row_status[0] == LOGSUM_ROW_OK && row_status[1] == LOGSUM_ROW_OK);
+  CHECK(metrics[LOGSUM_PREFERENCE_PAIR_COUNT] == 1 && metrics[LOGSUM_PREFERENCE_BAD_COUNT] == 0);
+  CHECK(metrics[LOGSUM_PREFERENCE_REWARD_ACCURACY] == 0);
+  CHECK(fabs(metrics[LOGSUM_PREFERENCE_REWARD_MARGIN] + log(2)) < 1e-5);
+
+  args.per_pair_loss.shape[0] = 2;
+  args.per_pair_loss.data = pair_loss;
+  args.desirable = vector_of(desirable, LOGSUM_U8, 2);
+  args.options.loss = LOGSUM_PREFERENCE_KTO;
+  args.options.undesirable_weight = 3;
+  args.kl.value = log(2);
+  CHECK_OK(logsum_preference_loss(&args, NULL)); /* odds of 1/8 and 1/4 to 1 */
+  CHECK(fabsf(pair_loss[0] - 3 / 9.0f) < 1e-6f && fabsf(pair_loss[1] - 4 / 5.0f) < 1e-6f);
+  memset(&args.ref_logps, 0, sizeof args.ref_logps);
+  CHECK(strstr(logsum_preference_loss(&args, NULL).message, "ref_logps is missing"));
+  args.options.loss = 256;
+  CHECK(logsum_preference_loss(&args, NULL).code == LOGSUM_INVALID_ARGUMENT);
+  CHECK(logsum_preference_loss(NULL, NULL).code == LOGSUM_INVALID_ARGUMENT);
+  CHECK(logsum_preference_loss_workspace_size(NULL) == 0);
+}
+
+/* All of them go there and come back; what isn't named stays. */
+static void preference_options_are_set_by_name(void) {
+  logsum_preference_options options = {
+      LOGSUM_PREFERENCE_HINGE, 0, 1, 0.01f, 0.02f, 0.03f, 0.04f, 0.05f, 0.06f};
+  logsum_preference_options wanted = options;
+  wanted.loss = LOGSUM_PREFERENCE_ORPO;
+  wanted.length_average = 1;
+  wanted.nll_coef = 1;
+  CHECK_OK(logsum_preference_set_loss_type(&options, "orpo"));
+  CHECK(memcmp(&options, &wanted, sizeof options) == 0);
+  CHECK(logsum_preference_set_loss_type(&options, "cpo").code == LOGSUM_INVALID_ARGUMENT);
+  CHECK(logsum_preference_set_loss_type(NULL, "kto").code == LOGSUM_INVALID_ARGUMENT);
+  CHECK(memcmp(&options, &wanted, sizeof options) == 0);
+  options = logsum_preference_loss_args_defaults().options;
+  CHECK(options.beta == 0.1f && options.gamma == 0.5f && options.desirable_weight == 1);
+}
+
 static void advantages_of_a_group(void) {
   float rewards[3] = {1, 2, 6}, advantages[3], mean = 9, std = 9;
   const float wanted[3] = {-0.5f, -0.25f, 0.75f}, wanted_rloo[3] = {-3, -1.5f, 4.5f};
@@ -572,6 +634,8 @@ int main(void) {
   kl_of_two_tokens();
   policy_loss_of_two_tokens();
   cross_entropy_of_two_tokens();
+  preference_loss_of_two_sequences();
+  preference_options_are_set_by_name();
   policy_options_are_set_by_name();
   advantages_of_a_group();
   weights_of_two_sequences();

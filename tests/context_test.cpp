@@ -11,6 +11,7 @@
 #include "logsum/logsumexp.hpp"
 #include "logsum/measure.hpp"
 #include "logsum/policy_loss.hpp"
+#include "logsum/preference_loss.hpp"
 #include "logsum/softmax.hpp"
 #include "logsum/softmax_backward.hpp"
 #include "support/executors.hpp"
@@ -146,6 +147,10 @@ TEST(Workspace, SizesOfNonsense) {
         policy_loss_workspace_size({.logits = on_gpu}),
         policy_loss_workspace_size({.logits = z, .cu_seqlens = huge}),
         policy_loss_workspace_size({.logits = z, .vocab_size = kMost}),
+        preference_loss_workspace_size({.logits = huge}),
+        preference_loss_workspace_size({.logits = on_gpu}),
+        preference_loss_workspace_size({.logits = z, .cu_seqlens = huge}),
+        preference_loss_workspace_size({.logits = z, .vocab_size = kMost}),
         group_advantages_workspace_size({.rewards = on_gpu, .scale = AdvantageScale::batch}),
         importance_weights_workspace_size({.old_per_token_logps = on_gpu, .count = z}),
         importance_weights_workspace_size({.cu_seqlens = huge, .count = z})};

@@ -6,39 +6,14 @@
 #include <functional>
 
 #include "support/cross_entropy.hpp"
+#include "support/sick_tokens.hpp"
 
 namespace logsum::test {
 namespace {
 
-// What is wrong with a row, its status, and its gradient.
-struct Sick {
-  std::string name;
-  std::function<void(Classes&, std::size_t row)> infect;
-  RowStatus status;
-  float gradient;
-};
-
-std::vector<Sick> sick_tokens() {
-  std::vector<Sick> all;
-  for (const SickRow& sick : sick_rows()) {
-    const bool is_empty = sick.name == "empty", is_inf = sick.name.rfind("pos_inf", 0) == 0;
-    const bool has_nan = sick.name == "pos_inf_and_nan";
-    all.push_back({sick.name, [=](Classes& c, std::size_t row) { sick.infect(c.logits[row]); },
-                   is_empty             ? RowStatus::empty
-                   : is_inf && !has_nan ? RowStatus::pos_inf
-                                        : RowStatus::nan,
-                   is_empty ? 0.0f : kNaN});
-  }
-  for (const std::int64_t target : {std::int64_t{-1}, std::int64_t{300}, INT64_MIN, INT64_MAX})
-    all.push_back({"target " + std::to_string(target),
-                   [=](Classes& c, std::size_t row) { c.targets[row] = target; },
-                   RowStatus::bad_target, 0});
-  return all;
-}
-
 TEST(CrossEntropySpecial, ARowsTroubleStaysInIt) {
   constexpr std::size_t kBad = 3;
-  for (const Sick& sick : sick_tokens())
+  for (const auto& sick : sick_logits_and_targets<Classes>())
     for (const DType dtype : logits_dtypes())
       for (Classes c : class_choices(6, 300, 4, dtype))
         for (const Context& context : all_contexts()) {

@@ -9,6 +9,7 @@
 
 #include "logsum/approx_kl.hpp"
 #include "logsum/policy_loss.hpp"
+#include "logsum/preference_loss.hpp"
 #include "support/executors.hpp"
 #include "support/outputs.hpp"
 #include "support/shards.hpp"
@@ -158,6 +159,22 @@ std::array<std::uint32_t, 9> policy_bits(const Context& context) {
   return std::bit_cast<std::array<std::uint32_t, 9>>(values);
 }
 
+// Bits of a loss of preferences, whose exponential is below f32's normal numbers.
+std::array<std::uint32_t, 9> preference_bits(const Context& context) {
+  const float logits[] = {0.1f, 2, -3, 1, 0, -90, -95, 3};
+  const float ref[] = {-103.0f, -3.1f};
+  const std::int64_t targets[] = {1, 0};
+  float values[9];
+  must(on::preference_loss({.logits = Tensor::of(logits, {2, 1, 4}),
+                            .targets = Tensor::of(targets, {2, 1}),
+                            .ref_logps = Tensor::of(ref, {2}),
+                            .loss = Tensor::of(&values[8], {}),
+                            .grad_logits = Tensor::of(values, {2, 1, 4}),
+                            .options = {.beta = 0.9f}},
+                           context));
+  return std::bit_cast<std::array<std::uint32_t, 9>>(values);
+}
+
 TEST(InvarianceMachine, FloatingPointEnvironment) {
   if (on::is_cuda()) GTEST_SKIP() << "the environment is the host's, and a driver may trap in it";
   Batch batch(healthy_rows(), 5000, DType::f32, 5);
@@ -170,6 +187,7 @@ TEST(InvarianceMachine, FloatingPointEnvironment) {
     const Draws draws = draws_of(batch.tensor(), context, kSampling);
     const KlMeans means = kl_means(context);
     const auto policy = policy_bits(context);
+    const auto preference = preference_bits(context);
     // Flush to zero and subnormals are zero; each other rounding; exceptions not masked.
     for (const unsigned mxcsr : {0x1f80u | 0x8040u, 0x1f80u | 0x2000u, 0x1f80u | 0x4000u,
                                  0x1f80u | 0x6000u, 0x1f80u | 0xe040u, 0x0000u}) {
@@ -182,6 +200,7 @@ TEST(InvarianceMachine, FloatingPointEnvironment) {
       EXPECT_TRUE(same_bits(got, draws));
       EXPECT_EQ(kl_means(context), means);
       EXPECT_EQ(policy_bits(context), policy);
+      EXPECT_EQ(preference_bits(context), preference);
       if (mxcsr == 0) continue;  // our own maxima over the shards would trap
       const Sharded shards = in_shards(batch.tensor(), even_cuts(5000, 2), targets,
                                        {.temperature = 0.8f, .seed = 12, .draws = 3}, context);

@@ -3,7 +3,7 @@
 // workspace is as large as it says.
 #include <gtest/gtest.h>
 
-#include "support/guarded.hpp"
+#include "support/loss_properties.hpp"
 #include "support/policy_grid.hpp"
 #include "support/refusals.hpp"
 
@@ -277,40 +277,20 @@ TEST(PolicyLossArguments, OptionsOutOfRange) {
 }
 
 TEST(PolicyLossArguments, OverlapsAreRefused) {
-  const std::vector<std::pair<const char*, Tensor& (*)(Call&)>> outputs = {
-      {"loss", of<&A::loss>},
-      {"per_token_loss", of<&A::per_token_loss>},
-      {"per_token_logps", of<&A::per_token_logps>},
-      {"per_token_kl", of<&A::per_token_kl>},
-      {"entropy", of<&A::entropy>},
-      {"metrics", of<&A::metrics>},
-      {"row_status", of<&A::row_status>},
-      {"grad_logits", of<&A::grad_logits>}};
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    for (std::size_t j = 0; j < outputs.size(); ++j) {
-      if (i == j) continue;
-      Call call;
-      outputs[i].second(call).data = outputs[j].second(call).data;
-      const std::string first = outputs[std::min(i, j)].first,
-                        second = outputs[std::max(i, j)].first;
-      expect_refusal(call, StatusCode::invalid_argument,
-                     {"outputs " + first + " and " + second + " overlap in memory"});
-    }
-    for (const auto* fields : {&kTokens, &kSingles, &kOthers})
-      for (const Field<Call>& input : *fields) {
-        Call call;
-        if (input.output || std::string(input.name) == "metrics" ||
-            std::string(input.name) == "loss")
-          continue;
-        // The input's first bytes: logits whole would be in place.
-        Tensor& out = outputs[i].second(call);
-        const bool is_in_place = std::string(input.name) == "logits" && i + 1 == outputs.size();
-        out.data = static_cast<std::byte*>(input.of(call).data) + (is_in_place ? 8 : 0);
-        expect_refusal(
-            call, StatusCode::invalid_argument,
-            {std::string("output ") + outputs[i].first + " overlaps input " + input.name});
-      }
-  }
+  NamedTensors<Call> inputs;
+  for (const auto* fields : {&kTokens, &kSingles, &kOthers})
+    for (const Field<Call>& field : *fields)
+      if (!field.output && std::string(field.name) != "loss")
+        inputs.emplace_back(field.name, field.of);
+  expect_overlaps_refused<Call>({{"loss", of<&A::loss>},
+                                 {"per_token_loss", of<&A::per_token_loss>},
+                                 {"per_token_logps", of<&A::per_token_logps>},
+                                 {"per_token_kl", of<&A::per_token_kl>},
+                                 {"entropy", of<&A::entropy>},
+                                 {"metrics", of<&A::metrics>},
+                                 {"row_status", of<&A::row_status>},
+                                 {"grad_logits", of<&A::grad_logits>}},
+                                inputs);
   Call in_place;
   in_place.args.grad_logits = in_place.args.logits;
   EXPECT_TRUE(in_place.run().ok());
@@ -319,22 +299,12 @@ TEST(PolicyLossArguments, OverlapsAreRefused) {
 
 TEST(PolicyLossArguments, UsesTheWorkspaceItAsksFor) {
   for (const PolicyOptions& options : policy_objectives())
-    for (const bool is_packed : {false, true})
-      for (const auto touches : {GuardedMemory::Touches::end, GuardedMemory::Touches::begin}) {
-        Policy p = policy_batch(options, 3, 4, 5000, 1);
-        if (is_packed) p.offsets = {0, 1, 12, 12};
-        PolicyCall first(p), got(p), less(p);
-        first.run();
-        const std::size_t size = on::policy_loss_workspace_size(first.args);
-        GuardedMemory memory(size, touches);
-        std::memset(memory.data(), 0xab, size);
-        EXPECT_TRUE(same_results(got.run({.workspace = {memory.data(), size}}), first));
-        expect_refused(on::policy_loss(less.args, {.workspace = {memory.data(), size - 1}}),
-                       StatusCode::out_of_memory,
-                       {"policy_loss: workspace has " + std::to_string(size - 1) +
-                        " bytes, needs " + std::to_string(size)});
-        EXPECT_EQ(less.loss, 99);
-      }
+    for (const bool is_packed : {false, true}) {
+      Policy p = policy_batch(options, 3, 4, 5000, 1);
+      if (is_packed) p.offsets = {0, 1, 12, 12};
+      expect_workspace_is_enough<PolicyCall>("policy_loss", p, on::policy_loss,
+                                             on::policy_loss_workspace_size);
+    }
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <functional>
 #include <numeric>
 
+#include "support/loss_properties.hpp"
 #include "support/policy_grid.hpp"
 
 namespace logsum::test {
@@ -55,20 +56,9 @@ Policy completions(const PolicyOptions& options, std::int64_t columns,
 }
 const std::vector<std::size_t> kLengths = {5, 3, 0, 1, 5, 2};
 
-template <class T>
-void keep(std::vector<T>& values, const std::vector<std::size_t>& indices) {
-  if (values.empty()) return;
-  std::vector<T> kept;
-  for (const std::size_t i : indices) kept.push_back(values[i]);
-  values = kept;
-}
-
 Policy with_rows(Policy p, const std::vector<std::size_t>& rows) {
-  keep(p.logits, rows);
-  keep(p.targets, rows);
-  for (std::vector<float>* values : {&p.old, &p.ref, &p.sampling, &p.weights, &p.temperatures})
-    keep(*values, rows);
-  keep(p.mask, rows);
+  keep_rows(p, rows);
+  for (std::vector<float>* values : {&p.old, &p.ref, &p.sampling, &p.weights}) keep(*values, rows);
   keep(p.entropy_mask, rows);
   return p;
 }
@@ -87,13 +77,7 @@ Policy with_sequences(Policy p, const std::vector<std::size_t>& sequences) {
 
 // Only the tokens that count, and their rows in the padded batch.
 Policy packed(const Policy& p, std::vector<std::size_t>& rows) {
-  rows.clear();
-  std::vector<std::int64_t> offsets = {0};
-  for (std::int64_t b = 0; b < p.sequences; ++b) {
-    for (std::size_t i = p.begin_of(b); i < p.begin_of(b + 1); ++i)
-      if (p.counts(i)) rows.push_back(i);
-    offsets.push_back(std::int64_t(rows.size()));
-  }
+  const std::vector<std::int64_t> offsets = offsets_of_kept(p, rows);
   Policy result = with_rows(p, rows);
   result.offsets = offsets;
   result.mask.clear();
@@ -211,67 +195,22 @@ TEST(PolicyLossRows, HalvesOfABatchAddUpToItsBits) {
 TEST(PolicyLossRows, NeitherMemoryNorDtypeOfGradientMatter) {
   for (const PolicyOptions& options : all_options())
     for (const DType dtype : logits_dtypes())
-      for (const std::int64_t columns : {33, 5000}) {
-        const Policy p = completions(options, columns, kLengths, dtype);
-        PolicyCall wide(p, {.grad = DType::f32});
-        wide.run();
-        for (const PolicyForm& form :
-             {PolicyForm{.grad = dtype}, PolicyForm{.grad = dtype, .in_place = true},
-              PolicyForm{.grad = dtype, .in_place = true, .padding = 3, .misalign = 1},
-              PolicyForm{.grad = dtype, .padding = 5, .misalign = 3}}) {
-          PolicyCall got(p, form);
-          got.run();
-          EXPECT_TRUE(same_totals(got, wide));
-          for (std::size_t i = 0; i < p.rows(); ++i)
-            for (std::int64_t j = 0; j < columns; ++j)
-              ASSERT_TRUE(same_bits(got.gradients().get(std::int64_t(i), j),
-                                    rounded_to(wide.grad.get(std::int64_t(i), j), dtype)))
-                  << to_string(dtype) << " row " << i << " column " << j;
-        }
-      }
+      for (const std::int64_t columns : {33, 5000})
+        expect_memory_doesnt_matter<PolicyCall>(completions(options, columns, kLengths, dtype));
 }
 
 TEST(PolicyLossRows, PaddedColumnsArentReadAndHaveNoGradient) {
   for (const PolicyOptions& options : {all_options()[0], all_options()[1], all_options()[8]})
     for (const DType dtype : logits_dtypes())
-      for (const std::int64_t columns : {33, 4096, 5000}) {
-        const Policy p = completions(options, columns, kLengths, dtype);
-        Policy wider = p;
-        wider.columns = columns + 37;
-        wider.vocab_size = columns;
-        for (auto& z : wider.logits) z.resize(std::size_t(columns + 37), kNaN);
-        PolicyCall first(p, {.grad = dtype});
-        first.run();
-        for (const bool in_place : {false, true}) {
-          PolicyCall got(wider, {.grad = dtype, .in_place = in_place});
-          ASSERT_TRUE(same_results(got.run(), first));
-          for (std::size_t i = 0; i < p.rows(); ++i)
-            for (std::int64_t j = columns; j < columns + 37; ++j)
-              ASSERT_TRUE(same_bits(got.gradients().get(std::int64_t(i), j), 0.0f)) << i;
-        }
-      }
+      for (const std::int64_t columns : {33, 4096, 5000})
+        expect_padded_columns_arent_read<PolicyCall>(
+            completions(options, columns, kLengths, dtype));
 }
 
 TEST(PolicyLossRows, ThreadsAndTargetsDontMatter) {
-  ThreadsExecutor three(3);
-  ShuffledExecutor shuffled(5, 11);
-  BackwardsExecutor many(300);
   for (const PolicyOptions& options : all_options())
-    for (const std::int64_t columns : {1000, 33000}) {
-      const Policy p = completions(options, columns, kLengths);
-      PolicyCall first(p);
-      first.run({.executor = &inline_executor()});
-      for (const Context& context : fast_contexts()) {
-        PolicyCall got(p);
-        ASSERT_TRUE(same_results(got.run(context), first)) << name_of(context);
-      }
-      if (on::is_cuda()) continue;
-      for (Executor* executor : {static_cast<Executor*>(&three), static_cast<Executor*>(&shuffled),
-                                 static_cast<Executor*>(&many)}) {
-        PolicyCall got(p, {.in_place = true});
-        ASSERT_TRUE(same_results(got.run({.executor = executor}), first));
-      }
-    }
+    for (const std::int64_t columns : {1000, 33000})
+      expect_machine_doesnt_matter<PolicyCall>(completions(options, columns, kLengths));
 }
 
 TEST(PolicyLossRows, OutputsDontMatterToOneAnother) {

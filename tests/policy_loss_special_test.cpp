@@ -3,40 +3,14 @@
 // without tokens, normalizers that are tensors.
 #include <gtest/gtest.h>
 
+#include <memory>
+
+#include "support/loss_properties.hpp"
 #include "support/policy_grid.hpp"
+#include "support/sick_tokens.hpp"
 
 namespace logsum::test {
 namespace {
-
-// What is wrong with a row, its status, and its gradient.
-struct Sick {
-  std::string name;
-  std::function<void(Policy&, std::size_t row)> infect;
-  RowStatus status;
-  float gradient;
-};
-
-std::vector<Sick> sick_tokens() {
-  std::vector<Sick> all;
-  for (const SickRow& sick : sick_rows()) {
-    const bool is_empty = sick.name == "empty", is_inf = sick.name.rfind("pos_inf", 0) == 0;
-    const bool has_nan = sick.name == "pos_inf_and_nan";
-    all.push_back({sick.name, [=](Policy& p, std::size_t row) { sick.infect(p.logits[row]); },
-                   is_empty             ? RowStatus::empty
-                   : is_inf && !has_nan ? RowStatus::pos_inf
-                                        : RowStatus::nan,
-                   is_empty ? 0.0f : kNaN});
-  }
-  for (const std::int64_t target : {std::int64_t{-1}, std::int64_t{300}, INT64_MIN, INT64_MAX})
-    all.push_back({"target " + std::to_string(target),
-                   [=](Policy& p, std::size_t row) { p.targets[row] = target; },
-                   RowStatus::bad_target, 0});
-  for (const float t : {0.0f, -1.0f, kNaN, kInf, 0x1p-65f, 0x1p65f})
-    all.push_back({"temperature " + std::to_string(t),
-                   [=](Policy& p, std::size_t row) { p.temperatures[row] = t; },
-                   RowStatus::bad_parameter, kNaN});
-  return all;
-}
 
 Policy healthy(const PolicyOptions& options) {
   Policy p = policy_batch(options, 3, 4, 300, 4);
@@ -51,7 +25,7 @@ TEST(PolicyLossSpecial, ARowsTroubleStaysInItsRowOrSequence) {
   for (const PolicyOptions& options : policy_objectives()) {
     const bool is_coupled =
         options.ratio_level == RatioLevel::sequence || options.objective == Objective::gmpo;
-    for (const Sick& sick : sick_tokens())
+    for (const auto& sick : sick_tokens<Policy>())
       for (const Context& context : all_contexts()) {
         SCOPED_TRACE("objective " + std::to_string(int(options.objective)) + " " + sick.name + " " +
                      name_of(context));
@@ -90,7 +64,7 @@ TEST(PolicyLossSpecial, ARowsTroubleStaysInItsRowOrSequence) {
 
 // Narrow targets and gradients: in place too, where a row's NaN could spread.
 TEST(PolicyLossSpecial, InPlaceAndNarrow) {
-  for (const Sick& sick : sick_tokens())
+  for (const auto& sick : sick_tokens<Policy>())
     for (const DType dtype : logits_dtypes()) {
       Policy p = policy_batch({}, 3, 4, 300, 4, dtype);
       p.temperatures.assign(p.rows(), 0.75f);
@@ -191,57 +165,25 @@ TEST(PolicyLossSpecial, NoRows) {
   }
 }
 
-// One element of any dtype is that number; 0 counts as 1; what no normalizer can be is every row's
-// bad parameter, for the host can't see it.
 TEST(PolicyLossSpecial, NormalizersAndScalesOnTheDevice) {
-  const auto call = [](const Context& context, PerRow<double> PolicyLossArgs::*of,
-                       const PerRow<double>& value, const auto& check) {
-    Policy p = healthy({});
-    PolicyCall got(p);
-    got.args.*of = value;
-    got.run(context);
-    check(got);
-  };
-  const float f32[] = {3, 0, -1, kNaN, kInf};
-  const double f64[] = {3, 0, -1, HUGE_VAL};
-  const std::int32_t i32[] = {3, 0, -1};
-  const std::int64_t i64[] = {3, 0, INT64_MIN};
   for (const Context& context : all_contexts())
     for (const auto of : {&PolicyLossArgs::normalizer, &PolicyLossArgs::entropy_normalizer,
                           &PolicyLossArgs::grad_scale}) {
       SCOPED_TRACE(name_of(context));
-      const bool is_scale = of == &PolicyLossArgs::grad_scale;
-      const auto expect_as = [&](const Tensor& tensor, double value) {
-        call(context, of, tensor, [&](const PolicyCall& got) {
-          call(context, of, value,
-               [&](const PolicyCall& wanted) { EXPECT_TRUE(same_results(got, wanted)); });
-        });
-      };
-      const auto expect_bad = [&](const Tensor& tensor) {
-        call(context, of, tensor, [&](const PolicyCall& got) {
-          EXPECT_TRUE(std::isnan(got.loss));
-          EXPECT_EQ(got.metric(PolicyMetric::bad_count), 12);
-          for (std::size_t i = 0; i < got.p.rows(); ++i)
-            EXPECT_TRUE(got.status_of(i) == RowStatus::bad_parameter && got.gradient_is(i, kNaN));
-        });
-      };
-      expect_as(Tensor::of(&f32[0], {1}), 3);
-      expect_as(Tensor::of(&f64[0], {}), 3);
-      if (is_scale) {
-        expect_as(Tensor::of(&f64[1], {}), 0);
-        expect_as(Tensor::of(&f32[2], {1, 1}), -1);
-      } else {
-        expect_as(Tensor::of(&i32[0], {1, 1}), 3);
-        expect_as(Tensor::of(&i64[0], {1}), 3);
-        expect_as(Tensor::of(&f32[1], {1}), 1);
-        expect_as(Tensor::of(&i32[1], {}), 1);
-        for (const Tensor& bad : {Tensor::of(&f32[2], {1}), Tensor::of(&f64[2], {1}),
-                                  Tensor::of(&i32[2], {1}), Tensor::of(&i64[2], {1})})
-          expect_bad(bad);
-      }
-      for (const Tensor& bad :
-           {Tensor::of(&f32[3], {1}), Tensor::of(&f32[4], {1}), Tensor::of(&f64[3], {1})})
-        expect_bad(bad);
+      expect_scalar_of_tensors(
+          of != &PolicyLossArgs::grad_scale,
+          [&](const PerRow<double>& value) {
+            auto call = std::make_unique<PolicyCall>(healthy({}));
+            call->args.*of = value;
+            call->run(context);
+            return call;
+          },
+          [](const PolicyCall& got) {
+            EXPECT_TRUE(std::isnan(got.loss));
+            EXPECT_EQ(got.metric(PolicyMetric::bad_count), 12);
+            for (std::size_t i = 0; i < got.p.rows(); ++i)
+              EXPECT_TRUE(got.status_of(i) == RowStatus::bad_parameter && got.gradient_is(i, kNaN));
+          });
     }
 }
 

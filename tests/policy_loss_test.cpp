@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "support/loss_properties.hpp"
 #include "support/policy_grid.hpp"
 #include "support/truth.hpp"
 
@@ -65,27 +66,6 @@ TEST(PolicyLoss, ReferenceIsTheDerivativeOfTheText) {
   }
 }
 
-// dloss/dlogp of each token, from the text: a difference of fourth order.
-std::vector<double> text_gradient(const PolicyText& text, const std::vector<double>& logps,
-                                  const std::vector<double>& h) {
-  std::vector<double> g(logps.size());
-  for (std::size_t i = 0; i < g.size(); ++i) {
-    const auto at = [&](double by) {
-      std::vector<double> moved = logps;
-      moved[i] += by;
-      return text.at(moved, h).loss;
-    };
-    constexpr double kStep = 1e-3;
-    g[i] = (8 * (at(kStep) - at(-kStep)) - (at(2 * kStep) - at(-2 * kStep))) / (12 * kStep);
-  }
-  return g;
-}
-
-// Exponentials by the GPU's own instruction, to narrow outputs: looser (softmax.hpp).
-double gradient_error(const Context& context, DType dtype) {
-  return has_cpu_bits(context) || dtype == DType::f32 ? 4e-6 : 1.4e-5;
-}
-
 void expect_gradient(const PolicyCall& call, const std::vector<double>& g, double per_entropy,
                      double error) {
   const Policy& p = call.p;
@@ -108,11 +88,8 @@ void expect_gradient(const PolicyCall& call, const std::vector<double>& g, doubl
       const double slack = scale * (error * size + noise) + 0x1p-149;
       const double truth = scale * (of_loss + of_entropy);
       const float got = call.gradients().get(std::int64_t(i), std::int64_t(j));
-      const DType dtype = call.gradients().dtype();
-      ASSERT_TRUE(got >= rounded_to(static_cast<float>(truth - slack), dtype) &&
-                  got <= rounded_to(static_cast<float>(truth + slack), dtype))
-          << "row " << i << " column " << j << ": " << got << " for " << truth << ", slack "
-          << slack;
+      ASSERT_TRUE(rounds_to(got, truth, slack, call.gradients().dtype()))
+          << "row " << i << " column " << j;
     }
   }
 }
@@ -166,33 +143,13 @@ void expect_text(const PolicyCall& call, double error) {
     ASSERT_TRUE(near(call.kl[i], wanted.kl[i])) << i << ": " << call.kl[i];
   }
   expect_metrics(call, wanted);
-  expect_gradient(call, text_gradient(text, logps, h), text.entropy_unit(), error);
+  const std::vector<double> g =
+      derivatives(logps, [&](const std::vector<double>& moved) { return text.at(moved, h).loss; });
+  expect_gradient(call, g, text.entropy_unit(), error);
 }
 
 TEST(PolicyLoss, BackendsKeepTheContract) {
-  constexpr std::int64_t kWidths[] = {7, 1000, 5000};
-  std::uint32_t seed = 0;
-  for (const PolicyChoice& choice : policy_choices()) {
-    ++seed;
-    const std::int64_t columns = kWidths[seed % 7 == 0 ? 2 : seed % 7 < 3 ? 1 : 0];
-    const DType dtype = logits_dtypes()[seed / 2 % 3];
-    PolicyForm form{.grad = seed % 4 < 2 ? dtype : DType::f32, .padding = seed % 3, .misalign = 1};
-    const Policy p = smooth_policy(choice, columns, dtype, 5000 + seed);
-    SCOPED_TRACE(choice.name() + ", seed " + std::to_string(seed));
-    PolicyCall first(p, form);
-    expect_text(first.run(fast_contexts()[0]), 4e-6);
-    form.in_place = form.grad == dtype && seed % 4 == 1;
-    for (const Context& context : contract_contexts()) {
-      SCOPED_TRACE(name_of(context));
-      PolicyCall got(p, form);
-      got.run(context);
-      if (has_cpu_bits(context))
-        ASSERT_TRUE(same_results(got, first));
-      else
-        expect_text(got, gradient_error(context, form.grad));
-    }
-    if (HasFailure()) return;
-  }
+  expect_backends_keep_the_contract<PolicyCall>(policy_choices(), smooth_policy, expect_text);
 }
 
 // Without the text between them.

@@ -22,6 +22,7 @@ OPERATIONS = {
     "approx_kl": "approx_kl",
     "policy_loss": "policy_loss",
     "cross_entropy": "cross_entropy",
+    "preference_loss": "preference_loss",
     "group_advantages": "group_advantages",
     "importance_weights": "importance_weights",
 }

@@ -16,6 +16,7 @@
 #include "logsum/measure.hpp"
 #include "logsum/merge.hpp"
 #include "logsum/policy_loss.hpp"
+#include "logsum/preference_loss.hpp"
 #include "logsum/rng.hpp"
 #include "logsum/row_status.hpp"
 #include "logsum/sample.hpp"

@@ -51,6 +51,7 @@ const BackendTable kTables[] = {
      .approx_kl = &cuda::approx_kl,
      .policy_loss = &cuda::policy_loss,
      .cross_entropy = &cuda::cross_entropy,
+     .preference_loss = &cuda::preference_loss,
      .group_advantages = &cuda::group_advantages,
      .importance_weights = &cuda::importance_weights},
 #endif

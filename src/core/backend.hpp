@@ -26,6 +26,7 @@ namespace logsum {
   OPERATION(approx_kl, ApproxKlPlan)                   \
   OPERATION(policy_loss, PolicyLossPlan)               \
   OPERATION(cross_entropy, CrossEntropyPlan)           \
+  OPERATION(preference_loss, PreferenceLossPlan)       \
   OPERATION(group_advantages, GroupAdvantagesPlan)     \
   OPERATION(importance_weights, ImportanceWeightsPlan)
 

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/loss_arithmetic.hpp"
 #include "core/portable_exp.hpp"
 #include "logsum/policy_options.hpp"
 
@@ -41,11 +42,6 @@ struct PolicyTerms {
   PolicyClip clip = PolicyClip::none;
 };
 
-// a − b; 0 where they are equal, both −∞ too.
-LOGSUM_HOST_DEVICE inline double log_difference(double a, double b) { return a == b ? 0 : a - b; }
-LOGSUM_HOST_DEVICE inline double product(double a, double b) {
-  return a == 0 || b == 0 ? 0 : a * b;
-}
 LOGSUM_HOST_DEVICE inline double clamped(double x, double low, double high) {
   return x < low ? low : x > high ? high : x;  // NaN stays
 }

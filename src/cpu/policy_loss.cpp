@@ -6,7 +6,7 @@
 
 #include "core/backend.hpp"
 #include "core/halving_tree.hpp"
-#include "core/workspace.hpp"
+#include "cpu/loss_memory.hpp"
 #include "cpu/loss_visit.hpp"
 #include "cpu/visit.hpp"
 
@@ -96,15 +96,10 @@ Status policy_loss(const PolicyLossPlan& plan, const Context& context) {
     return {};
   }
   const std::int64_t tiles = tile_count(plan.logits.columns);
-  const auto rows = static_cast<std::size_t>(plan.logits.rows);
-  const std::size_t records =
-      Layout::aligned(rows * static_cast<std::size_t>(tiles) * sizeof(TileRecord));
-  PolicyRows kept;
-  const auto sequences = static_cast<std::size_t>(plan.sequences.count);
-  Scratch<std::byte> workspace(context, records + kept.lay(nullptr, rows, sequences, false));
-  kept.lay(workspace.data() + records, rows, sequences, false);
+  LossMemory<PolicyRows> memory(plan, context);
+  const PolicyRows& kept = memory.rows;
   const LossVisit rows_visit(plan, *kernels_for(context.simd), kept, *kept.totals,
-                             reinterpret_cast<TileRecord*>(workspace.data()));
+                             memory.records());
   const PolicyVisit visit(plan, kept, rows_visit);
   visit.list_rows();
   const auto measure = [&](std::int64_t k, std::int64_t first, std::int64_t last, TileScratch&) {

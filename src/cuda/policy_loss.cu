@@ -3,8 +3,8 @@
 #include "core/backend.hpp"
 #include "cuda/device/list_rows.cuh"
 #include "cuda/launch_kernel.hpp"
+#include "cuda/loss_memory.hpp"
 #include "cuda/policy_call.hpp"
-#include "cuda/scratch.hpp"
 #include "cuda/with_kind.hpp"
 
 namespace logsum::cuda {
@@ -23,19 +23,12 @@ __global__ void empty_kernel(const __grid_constant__ PolicyLossPlan plan) { plan
 
 Status policy_loss(const PolicyLossPlan& plan, const Context& context) {
   if (plan.logits.rows == 0) return launch_kernel(empty_kernel, 1, 1, 0, context, plan);
-  const std::size_t visit =
-      Layout::aligned(span_bytes(plan.logits.rows, tile_count(plan.logits.columns)));
-  const auto rows = static_cast<std::size_t>(plan.logits.rows);
-  const auto sequences = static_cast<std::size_t>(plan.sequences.count);
-  PolicyRows kept;
-  const DeviceScratch scratch(visit + kept.lay(nullptr, rows, sequences, true),
-                              DeviceScratch::Counters::used, context);
-  LOGSUM_RETURN_IF_ERROR(scratch.status());
-  kept.lay(scratch.at<std::byte>(visit), rows, sequences, true);
-  const PolicyCall call(plan, kept);
-  const Context inside = scratch.in(context);
+  const DeviceLossMemory<PolicyRows> memory(plan, context);
+  LOGSUM_RETURN_IF_ERROR(memory.status());
+  const PolicyCall call(plan, memory.rows);
+  const Context inside = memory.in(context);
   LOGSUM_RETURN_IF_ERROR(launch_kernel(list_kernel, list_blocks(plan.logits.rows), kListThreads, 0,
-                                       inside, call, scratch.at<unsigned>(0)));
+                                       inside, call, memory.counter()));
   bool by_rings = false;
   if (plan.wants_gradient() && !is_coupled(plan.options))
     LOGSUM_RETURN_IF_ERROR(with_dtype(plan.logits.dtype, [&]<DType kDType>() {
@@ -43,7 +36,7 @@ Status policy_loss(const PolicyLossPlan& plan, const Context& context) {
     }));
   const bool writes_later = plan.wants_gradient() && !by_rings;
   if (!by_rings) LOGSUM_RETURN_IF_ERROR(score_rows(LossCall(call), inside));
-  LOGSUM_RETURN_IF_ERROR(finish_sequences(call, scratch.at<unsigned>(0), writes_later, inside));
+  LOGSUM_RETURN_IF_ERROR(finish_sequences(call, memory.counter(), writes_later, inside));
   if (writes_later) LOGSUM_RETURN_IF_ERROR(write_gradients(LossCall(call), inside));
   return write_padding(LossCall(call), inside);
 }

@@ -53,6 +53,15 @@ Status check_factor(const Checker& check, const char* name, const PerRow<double>
   return check.invalid("%s is %g, must be finite", name, given.value);
 }
 
+Status check_range(const Checker& check, const OptionRange& r) noexcept {
+  const auto value = static_cast<double>(r.value);
+  if (r.may_be_none && value == HUGE_VAL) return {};
+  if ((r.is_open ? value > r.least : value >= r.least) && value <= r.most) return {};
+  return check.invalid("options.%s is %g, must be in %c%g, %g]%s", r.name, value,
+                       r.is_open ? '(' : '[', r.least, r.most,
+                       r.may_be_none ? ", or +inf for none" : "");
+}
+
 Status check_gradient(const Checker& check, const Argument& grad, const Argument& logits,
                       LossPlan& plan) noexcept {
   if (!grad.tensor.present()) return {};
@@ -112,6 +121,25 @@ Status SequenceChecks::tokens_or_sequences(const char* name, const Tensor& tenso
   const Argument argument{name, tensor};
   return check_.elements(argument, is_packed ? argument : logits_, tensor.rank,
                          {.dtypes = {DType::f32}}, view.tensor);
+}
+
+Status SequenceChecks::of_sequences(const char* name, const Tensor& tensor,
+                                    std::initializer_list<DType> dtypes, Use use,
+                                    ElementsView& view) const noexcept {
+  if (plan_.sequences.cu_seqlens || sequence_dims_ == 0)
+    return in_one_dimension(name, tensor, dtypes, plan_.sequences.count, use, view);
+  return check_.elements({name, tensor}, logits_, sequence_dims_,
+                         {.dtypes = dtypes, .output = use == Use::output}, view);
+}
+
+Status SequenceChecks::in_one_dimension(const char* name, const Tensor& tensor,
+                                        std::initializer_list<DType> dtypes, std::int64_t count,
+                                        Use use, ElementsView& view) const noexcept {
+  if (!tensor.present()) return {};
+  LOGSUM_RETURN_IF_ERROR(check_few(check_, {name, tensor}, dtypes, count, use, view));
+  view.inner_bytes = 0;
+  view.index = RowIndex(tensor, tensor.rank, tensor.dtype);
+  return {};
 }
 
 Status SequenceChecks::rising() const noexcept {

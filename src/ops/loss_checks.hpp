@@ -5,6 +5,7 @@
 #include "core/check.hpp"
 #include "core/workspace.hpp"
 #include "ops/loss_plan.hpp"
+#include "ops/temperature.hpp"
 
 namespace logsum {
 
@@ -19,6 +20,23 @@ Status check_normalizer(const Checker& check, const char* name, const PerRow<dou
                         ScalarView& view) noexcept;
 Status check_factor(const Checker& check, const char* name, const PerRow<double>& given,
                     ScalarView& view) noexcept;
+
+// A finite option within a range.
+struct OptionRange {
+  const char* name;
+  float value;
+  double least, most;  // least itself is refused where is_open
+  bool is_open = false;
+  bool may_be_none = false;  // +inf
+};
+Status check_range(const Checker& check, const OptionRange& range) noexcept;
+
+template <class Enum>
+Status check_enum(const Checker& check, const char* name, Enum value, Enum last) noexcept {
+  if (value <= last) return {};
+  return check.invalid("options.%s is %d, must be in [0, %d]", name, static_cast<int>(value),
+                       static_cast<int>(last));
+}
 
 // The gradient of checked logits.
 Status check_gradient(const Checker& check, const Argument& grad, const Argument& logits,
@@ -40,6 +58,12 @@ class SequenceChecks {
   // f32.
   Status tokens_or_sequences(const char* name, const Tensor& tensor, bool required,
                              TokenOrSequenceView& view) const noexcept;
+  // One element per sequence, or `count` of them in one dimension.
+  Status of_sequences(const char* name, const Tensor& tensor, std::initializer_list<DType> dtypes,
+                      Use use, ElementsView& view) const noexcept;
+  Status in_one_dimension(const char* name, const Tensor& tensor,
+                          std::initializer_list<DType> dtypes, std::int64_t count, Use use,
+                          ElementsView& view) const noexcept;
 
  private:
   Status rising() const noexcept;
@@ -50,6 +74,22 @@ class SequenceChecks {
   int sequence_dims_ = 0;
   LossPlan& plan_;
 };
+
+// What all losses take of rows, and where their gradient goes.
+template <class Args>
+Status check_rows_of_loss(const Checker& check, const Argument& logits,
+                          const SequenceChecks& shapes, const Args& args, LossPlan& plan) noexcept {
+  LOGSUM_RETURN_IF_ERROR(
+      shapes.tokens("targets", args.targets, {DType::i32, DType::i64}, plan.targets, true));
+  LOGSUM_RETURN_IF_ERROR(shapes.tokens("completion_mask", args.completion_mask,
+                                       {DType::boolean, DType::u8}, plan.completion_mask));
+  LOGSUM_RETURN_IF_ERROR(check_gradient(check, {"grad_logits", args.grad_logits}, logits, plan));
+  LOGSUM_RETURN_IF_ERROR(check_temperature(check, args.temperature, logits, logits.tensor.rank - 1,
+                                           ZeroTemperature::refused, plan.temperature));
+  LOGSUM_RETURN_IF_ERROR(check_factor(check, "grad_scale", args.grad_scale, plan.grad_scale));
+  plan.ignore_index = args.ignore_index;
+  return {};
+}
 
 // How many rows logits have, and how many sequences, as far as a workspace's size needs to know.
 struct LossCounts {

@@ -63,6 +63,11 @@ LOGSUM_HOST_DEVICE inline void set_scalar(const ElementsView& view, double value
     view.set(0, static_cast<float>(value));
 }
 
+// An entry of metrics, f64.
+LOGSUM_HOST_DEVICE inline void set_metric(const ElementsView& metrics, int entry, double value) {
+  *reinterpret_cast<double*>(metrics.data + entry * metrics.inner_bytes) = value;
+}
+
 struct LossPlan {
   RowsView logits, grad_logits;  // grad_logits.data null: not wanted
   Sequences sequences;

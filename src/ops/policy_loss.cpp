@@ -5,35 +5,9 @@
 #include "core/workspace.hpp"
 #include "ops/loss_checks.hpp"
 #include "ops/policy_loss.hpp"
-#include "ops/temperature.hpp"
 
 namespace logsum {
 namespace {
-
-// A finite option within a range.
-struct Range {
-  const char* name;
-  float value;
-  double least, most;  // least itself is refused where is_open
-  bool is_open = false;
-  bool may_be_none = false;
-};
-
-Status check_range(const Checker& check, const Range& r) noexcept {
-  const auto value = static_cast<double>(r.value);
-  if (r.may_be_none && r.value == PolicyOptions::kNone) return {};
-  if ((r.is_open ? value > r.least : value >= r.least) && value <= r.most) return {};
-  return check.invalid("options.%s is %g, must be in %c%g, %g]%s", r.name, value,
-                       r.is_open ? '(' : '[', r.least, r.most,
-                       r.may_be_none ? ", or +inf for none" : "");
-}
-
-template <class Enum>
-Status check_enum(const Checker& check, const char* name, Enum value, Enum last) noexcept {
-  if (value <= last) return {};
-  return check.invalid("options.%s is %d, must be in [0, %d]", name, static_cast<int>(value),
-                       static_cast<int>(last));
-}
 
 Status check_options(const Checker& check, const PolicyOptions& o) noexcept {
   LOGSUM_RETURN_IF_ERROR(check_enum(check, "objective", o.objective, Objective::reinforce));
@@ -44,7 +18,7 @@ Status check_options(const Checker& check, const PolicyOptions& o) noexcept {
   constexpr double kMost = std::numeric_limits<float>::max();
   const double above_high =
       o.objective == Objective::clip ? 1.0 + static_cast<double>(o.epsilon_high) : 1.0;
-  const Range ranges[] = {
+  const OptionRange ranges[] = {
       {"epsilon_low", o.epsilon_low, 0, o.objective == Objective::gmpo ? kMost : 1},
       {"epsilon_high", o.epsilon_high, 0, kMost},
       {"delta", o.delta, above_high, kMost, true, true},
@@ -62,7 +36,7 @@ Status check_options(const Checker& check, const PolicyOptions& o) noexcept {
       {"entropy_coef", o.entropy_coef, -kMost, kMost},
       {"off_policy_threshold", o.off_policy_threshold, -kMost, kMost, false, true},
   };
-  for (const Range& range : ranges) LOGSUM_RETURN_IF_ERROR(check_range(check, range));
+  for (const OptionRange& range : ranges) LOGSUM_RETURN_IF_ERROR(check_range(check, range));
   if (o.ratio_level == RatioLevel::sequence &&
       (o.objective == Objective::gmpo || o.objective == Objective::vespo ||
        o.objective == Objective::reinforce))
@@ -85,14 +59,11 @@ Status make_plan(const PolicyLossArgs& args, PolicyLossPlan& plan) noexcept {
 
   SequenceChecks shapes(check, logits, plan);
   LOGSUM_RETURN_IF_ERROR(shapes.sequences(args.cu_seqlens));
-  const auto integers = {DType::i32, DType::i64};
   const auto flags = {DType::boolean, DType::u8};
   const auto reals = {DType::f32};
-  LOGSUM_RETURN_IF_ERROR(shapes.tokens("targets", args.targets, integers, plan.targets, true));
+  LOGSUM_RETURN_IF_ERROR(check_rows_of_loss(check, logits, shapes, args, plan));
   LOGSUM_RETURN_IF_ERROR(
       shapes.tokens_or_sequences("advantages", args.advantages, true, plan.advantages));
-  LOGSUM_RETURN_IF_ERROR(
-      shapes.tokens("completion_mask", args.completion_mask, flags, plan.completion_mask));
   LOGSUM_RETURN_IF_ERROR(
       shapes.tokens("old_per_token_logps", args.old_per_token_logps, reals, plan.old_logps));
   LOGSUM_RETURN_IF_ERROR(
@@ -117,15 +88,10 @@ Status make_plan(const PolicyLossArgs& args, PolicyLossPlan& plan) noexcept {
                                    Use::output, plan.metrics));
   LOGSUM_RETURN_IF_ERROR(
       shapes.output("row_status", args.row_status, {DType::i32}, plan.row_status));
-  LOGSUM_RETURN_IF_ERROR(check_gradient(check, {"grad_logits", args.grad_logits}, logits, plan));
 
-  LOGSUM_RETURN_IF_ERROR(check_temperature(check, args.temperature, logits, args.logits.rank - 1,
-                                           ZeroTemperature::refused, plan.temperature));
   LOGSUM_RETURN_IF_ERROR(check_normalizer(check, "normalizer", args.normalizer, plan.normalizer));
   LOGSUM_RETURN_IF_ERROR(check_normalizer(check, "entropy_normalizer", args.entropy_normalizer,
                                           plan.entropy_normalizer));
-  LOGSUM_RETURN_IF_ERROR(check_factor(check, "grad_scale", args.grad_scale, plan.grad_scale));
-  plan.ignore_index = args.ignore_index;
   plan.has_entropy_gradient = args.options.entropy_coef != 0;
   plan.has_entropy = plan.entropy || plan.metrics || plan.has_entropy_gradient;
 

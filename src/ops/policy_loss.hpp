@@ -159,8 +159,7 @@ struct PolicyLossPlan : LossPlan {
     set_scalar(loss, sums.loss);
     if (!metrics) return;
     const auto set = [&](PolicyMetric metric, double value) {
-      const Place place = metrics.place(0);
-      *reinterpret_cast<double*>(place.at + static_cast<int>(metric) * place.inner_bytes) = value;
+      set_metric(metrics, static_cast<int>(metric), value);
     };
     const double n = static_cast<double>(sums.scored);
     const auto mean = [&](double sum) { return n > 0 ? sum / n : 0; };

@@ -4,8 +4,7 @@
 #include "ops/policy_loss.hpp"
 
 #include "core/backend.hpp"
-#include "reference/dual.hpp"
-#include "reference/row.hpp"
+#include "reference/loss.hpp"
 
 namespace logsum::reference {
 namespace {
@@ -201,14 +200,10 @@ Token read_token(const PolicyLossPlan& plan, const PolicyTotals& totals, std::in
                  std::int64_t sequence) {
   Token token;
   token.row = row;
-  const Distribution p = distribution_of(read_row(plan.logits, row), plan.temperature(row));
-  const std::int64_t target = plan.targets.integer(row);
-  token.status = totals.is_valid ? p.status : RowStatus::bad_parameter;
-  token.entropy = p.entropy;
-  if (token.status == RowStatus::ok && !plan.has_target(target))
-    token.status = RowStatus::bad_target;
-  if (token.status == RowStatus::ok)
-    token.logp = p.logprob(load(plan.logits.column(row, target), plan.logits.dtype));
+  const LossRow scored = loss_row(plan, totals, row);
+  token.status = scored.status;
+  token.logp = scored.logp;
+  token.entropy = scored.entropy;
   token.old = plan.old_logps ? plan.old_logps.real(row) : token.logp;
   token.ref = plan.ref_logps ? plan.ref_logps.real(row) : 0;
   token.sampling = plan.sampling_logps ? plan.sampling_logps.real(row) : token.old;
@@ -216,29 +211,6 @@ Token read_token(const PolicyLossPlan& plan, const PolicyTotals& totals, std::in
   if (plan.weights.tensor) token.weight = plan.weights.at(row, sequence);
   token.keeps_loss = plan.keeps_loss(row);
   return token;
-}
-
-void write_gradient(const PolicyLossPlan& plan, const PolicyTotals& totals, const Token& token,
-                    double c) {
-  const RowGradient::Fate fate = fate_of_failed(token.status);
-  const bool is_scored = token.status == RowStatus::ok || token.status == RowStatus::overflow;
-  if (!is_scored || !std::isfinite(token.g)) {
-    const bool is_nan = is_scored || fate == RowGradient::Fate::nan;
-    write_row(plan.grad_logits, token.row, [&](std::size_t) { return is_nan ? kNan : 0.0; });
-    return;
-  }
-  const std::vector<double> z = read_row(plan.logits, token.row);
-  const Distribution p = distribution_of(z, plan.temperature(token.row));
-  const auto target = static_cast<std::size_t>(plan.targets.integer(token.row));
-  double others = 0;
-  for (std::size_t j = 0; j < z.size(); ++j)
-    if (j != target) others += std::exp(p.logprob(z[j]));
-  write_row(plan.grad_logits, token.row, [&](std::size_t j) {
-    const double logp = p.logprob(z[j]), pj = std::exp(logp);
-    const double of_entropy = pj > 0 ? c * pj * (logp + p.entropy) : 0;
-    const double of_loss = j == target ? times(token.g, others) : times(-token.g, pj);
-    return (of_loss + of_entropy) * totals.grad_scale / p.temperature;
-  });
 }
 
 bool fits(double x) {
@@ -310,11 +282,7 @@ Status policy_loss(const PolicyLossPlan& plan, const Context&) {
   plan.write_totals(sums);
   for (std::int64_t row = 0; row < plan.logits.rows; ++row) {
     if (!plan.counts(row)) plan.write_masked(row);
-    if (!plan.wants_gradient()) continue;
-    RowsView padding = plan.grad_logits;
-    padding.columns = plan.logits.columns + plan.padded_columns;
-    for (std::int64_t j = plan.counts(row) ? plan.logits.columns : 0; j < padding.columns; ++j)
-      store(padding.column(row, j), padding.dtype, 0);
+    if (plan.wants_gradient()) write_rest(plan, row);
   }
   for (const Token& token : all) {
     plan.per_token_loss.set(token.row, static_cast<float>(token.loss));
@@ -323,7 +291,8 @@ Status policy_loss(const PolicyLossPlan& plan, const Context&) {
     plan.entropy.set(token.row, static_cast<float>(token.entropy));
     plan.row_status.set_integer(token.row, 0, static_cast<int>(token.status));
     if (plan.wants_gradient())
-      write_gradient(plan, totals, token, token.keeps_loss ? totals.per_entropy : 0);
+      write_gradient(plan, totals, token.row, token.status,
+                     {token.g, token.keeps_loss ? totals.per_entropy : 0});
   }
   return {};
 }

@@ -42,6 +42,7 @@ void count_call();
   OPERATION(approx_kl, ApproxKlArgs)                              \
   OPERATION(policy_loss, PolicyLossArgs)                          \
   OPERATION(cross_entropy, CrossEntropyArgs)                      \
+  OPERATION(preference_loss, PreferenceLossArgs)                  \
   OPERATION(group_advantages, GroupAdvantagesArgs)                \
   OPERATION(importance_weights, ImportanceWeightsArgs)            \
   WORKSPACE_SIZE(token_logprobs, TokenLogprobsArgs)               \
@@ -54,6 +55,7 @@ void count_call();
   WORKSPACE_SIZE(approx_kl, ApproxKlArgs)                         \
   WORKSPACE_SIZE(policy_loss, PolicyLossArgs)                     \
   WORKSPACE_SIZE(cross_entropy, CrossEntropyArgs)                 \
+  WORKSPACE_SIZE(preference_loss, PreferenceLossArgs)             \
   WORKSPACE_SIZE(group_advantages, GroupAdvantagesArgs)           \
   WORKSPACE_SIZE(importance_weights, ImportanceWeightsArgs)
 

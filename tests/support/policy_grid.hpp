@@ -12,8 +12,6 @@
 
 namespace logsum::test {
 
-enum class MaskKind { none, some, with_empty_sequence };
-
 struct PolicyChoice {
   PolicyOptions options;
   bool has_ref = false;
@@ -63,38 +61,13 @@ inline std::vector<PolicyChoice> policy_choices() {
   return all;
 }
 
-// Log-probs of the targets and entropies, as the text has them.
-inline void text_of_rows(const Policy& p, std::vector<double>& logps, std::vector<double>& h) {
-  logps.assign(p.rows(), 0);
-  h.assign(p.rows(), 0);
-  for (std::size_t i = 0; i < p.rows(); ++i) {
-    if (!p.counts(i)) continue;
-    const auto columns = static_cast<std::size_t>(p.vocab_size ? p.vocab_size : p.columns);
-    const std::vector<double> z(p.logits[i].begin(),
-                                p.logits[i].begin() + static_cast<std::ptrdiff_t>(columns));
-    const TextRow row(z, static_cast<double>(p.temperature_of(i)));
-    logps[i] = row.logps[static_cast<std::size_t>(p.targets[i])];
-    h[i] = row.entropy;
-  }
-}
-
 // Sequences of one length with all tensors that a loss may have but masks, weights, sampling.
 inline Policy policy_batch(const PolicyOptions& options, std::int64_t sequences,
                            std::int64_t tokens, std::int64_t columns, std::uint32_t seed,
                            DType dtype = DType::f32) {
   Policy p;
-  p.sequences = sequences;
-  p.tokens = tokens;
-  p.columns = columns;
-  p.dtype = dtype;
   p.options = options;
-  const auto rows = static_cast<std::size_t>(sequences * tokens);
-  std::mt19937 random(seed);
-  for (std::size_t i = 0; i < rows; ++i) {
-    p.logits.push_back(gaussian(columns, seed * 1000 + static_cast<std::uint32_t>(i), 1.5f, 0));
-    for (float& z : p.logits.back()) z = rounded_to(z, dtype);
-    p.targets.push_back(random() % columns);
-  }
+  std::mt19937 random = fill_rows(p, sequences, tokens, columns, seed, dtype);
   for (std::int64_t b = 0; b < sequences; ++b)
     p.advantages.push_back((b % 2 ? -1.0f : 1.0f) * (0.3f + float(random() % 64) / 32));
   std::vector<double> logps, h;
@@ -105,16 +78,6 @@ inline Policy policy_batch(const PolicyOptions& options, std::int64_t sequences,
     p.ref.push_back(static_cast<float>(logp) + 0.5f * normal(random));
   }
   return p;
-}
-
-inline void mask_some(Policy& p, MaskKind kind, std::mt19937& random) {
-  if (kind == MaskKind::none) return;
-  p.mask.assign(p.rows(), 1);
-  for (std::size_t i = 0; i < p.rows(); ++i) {
-    if (kind == MaskKind::with_empty_sequence && p.sequence_of(i) == 1) p.mask[i] = 0;
-    if (random() % 4 == 0) p.mask[i] = 0;
-    if (random() % 8 == 0) p.targets[i] = p.ignore_index;
-  }
 }
 
 // One batch of a choice: what else there is to choose is taken by the seed.

@@ -4,32 +4,10 @@
 // the value is that of the point where they are taken.
 #pragma once
 
-#include <algorithm>
-#include <cmath>
-#include <random>
-#include <vector>
-
+#include "support/loss_text.hpp"
 #include "support/policy.hpp"
 
 namespace logsum::test {
-
-// log softmax(z/T) of a row, from the formula alone.
-struct TextRow {
-  std::vector<double> logps;
-  double entropy = 0;
-
-  TextRow(const std::vector<double>& z, double t) {
-    const double max = *std::max_element(z.begin(), z.end());
-    long double sum = 0, mean = 0;
-    for (const double x : z) sum += std::exp((x - max) / t);
-    const auto log_sum = static_cast<double>(std::log(sum));
-    for (const double x : z) {
-      logps.push_back((x - max) / t - log_sum);
-      if (logps.back() > -700) mean -= std::exp(logps.back()) * logps.back();
-    }
-    entropy = static_cast<double>(mean);
-  }
-};
 
 struct PolicyText {
   struct Result {

@@ -87,6 +87,29 @@ inline std::vector<Tensor*> tensors_of(ApproxKlArgs& a) {
           &a.overflow_count};
 }
 
+inline std::vector<Tensor*> tensors_of(PreferenceLossArgs& a) {
+  return {&a.logits,
+          &a.targets,
+          &a.completion_mask,
+          &a.cu_seqlens,
+          &a.ref_logps,
+          &a.ref_per_token_logps,
+          &a.desirable,
+          &a.kl.tensor,
+          &a.loss,
+          &a.per_pair_loss,
+          &a.sequence_logps,
+          &a.rewards,
+          &a.per_token_logps,
+          &a.metrics,
+          &a.row_status,
+          &a.grad_logits,
+          &a.temperature.tensor,
+          &a.normalizer.tensor,
+          &a.nll_normalizer.tensor,
+          &a.grad_scale.tensor};
+}
+
 inline std::vector<Tensor*> tensors_of(PolicyLossArgs& a) {
   return {&a.logits,
           &a.targets,
