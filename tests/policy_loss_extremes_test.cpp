@@ -37,12 +37,13 @@ Policy special_tokens(const PolicyOptions& options) {
   const float kMost = std::numeric_limits<float>::max();
   Policy p = of_rows(options, {{}}, {}, {});
   p.logits.clear();
-  for (const std::int64_t target : {2, 3})
+  const std::vector<float> row = {0.5f, -1, 2, -kInf, 1}, sure = {-kInf, -kInf, 2, -kInf, -kInf};
+  for (const auto& [logits, target] : {std::pair{row, 2}, {row, 3}, {sure, 2}})
     for (const float old : {-1.0f, -200.0f, -kInf, kNaN})
       for (const float ref : {-1.0f, 100.0f, -kInf, kNaN})
         for (const float a : {1.0f, -1.0f, 0.0f, kMost, kNaN})
           for (const float w : {1.0f, 0.0f, -1.0f, kMost, kInf, kNaN}) {
-            p.logits.push_back({0.5f, -1, 2, -kInf, 1});
+            p.logits.push_back(logits);
             p.targets.push_back(target);
             p.old.push_back(old);
             p.ref.push_back(ref);

@@ -308,7 +308,7 @@ struct PolicyRows {
   std::size_t lay(void* memory, std::size_t rows, std::size_t sequences, bool on_gpu) {
     std::size_t used = 0;
     const auto take = [&]<class T>(T*& pointer, std::size_t count) {
-      pointer = reinterpret_cast<T*>(static_cast<std::byte*>(memory) + used);
+      if (memory) pointer = reinterpret_cast<T*>(static_cast<std::byte*>(memory) + used);
       used += aligned(count * sizeof(T));
     };
     take(totals, 1);

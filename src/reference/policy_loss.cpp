@@ -204,7 +204,7 @@ Token read_token(const PolicyLossPlan& plan, const PolicyTotals& totals, std::in
   const Distribution p = distribution_of(read_row(plan.logits, row), plan.temperature(row));
   const std::int64_t target = plan.targets.integer(row);
   token.status = totals.is_valid ? p.status : RowStatus::bad_parameter;
-  token.entropy = p.entropy;
+  token.entropy = totals.is_valid ? p.entropy : kNan;
   if (token.status == RowStatus::ok && !plan.has_target(target))
     token.status = RowStatus::bad_target;
   if (token.status == RowStatus::ok)
@@ -277,6 +277,10 @@ PolicyTotals count_tokens(const PolicyLossPlan& plan) {
 }  // namespace
 
 Status policy_loss(const PolicyLossPlan& plan, const Context&) {
+  if (plan.logits.rows == 0) {  // of however many sequences
+    plan.write_totals({});
+    return {};
+  }
   const PolicyTotals totals = count_tokens(plan);
   PolicySums sums;
   std::vector<Token> all;

@@ -195,6 +195,15 @@ class Numbers(LossTest):
             out = self.json("loss", path, "--grad", "g.safetensors")
             self.assertEqual((out["rows"], out["summary"]["loss"]), ([], 0))
             self.assertIn("loss", self.ok("loss", path))
+        many = {
+            "logits": ("F32", [], [2**40, 0, V]),
+            "targets": ("I64", [], [2**40, 0]),
+            "advantages": ("F32", [], [2**40, 0]),
+        }
+        path = self.write("many.safetensors", arrays.safetensors(many))
+        for backend in ("cpu", "reference"):
+            out = self.json("loss", path, "--backend", backend)
+            self.assertEqual(out["summary"]["sequences"], 2**40)
 
     def test_example(self):
         """The file of docs/loss.md is what its script makes, and its loss the truth's."""
