@@ -65,10 +65,10 @@ class Check {
   }
 
   void run() const {
-    for (std::size_t i = 0; i < rows_; ++i) {
-      check_score(i);
+    for (std::size_t i = 0; i < rows_; ++i) check_score(i);
+    if (cancels()) return;
+    for (std::size_t i = 0; i < rows_; ++i)
       if (b_.counts(i) && is_scored(got_.status[i])) check_terms(i);
-    }
     check_totals();
     check_gradients();
   }
@@ -117,6 +117,19 @@ class Check {
     b.advantages.assign(b.targets.size(), advantage);
     for (auto* values : {&b.weights, &b.old, &b.ref, &b.sampling}) values->clear();
     return b;
+  }
+
+  // Differences so large that what is left of their sum in a sequence depends on its order.
+  bool cancels() const {
+    const PolicyOptions& o = b_.options;
+    const bool sums = o.ratio_level == RatioLevel::sequence || o.objective == Objective::gmpo ||
+                      o.off_policy_threshold < PolicyOptions::kNone;
+    for (std::size_t i = 0; sums && i < rows_; ++i)
+      for (const auto* values : {&b_.old, &b_.sampling}) {
+        const double x = values->empty() ? 0 : std::fabs(at(*values, i) - at(got_.logps, i));
+        if (x > 1e6 && std::isfinite(x)) return true;
+      }
+    return false;
   }
 
   // The aggregation's weight of each token, and that of an entropy, from rows that are nobody's.

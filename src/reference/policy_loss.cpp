@@ -114,7 +114,7 @@ class Sequence {
 
   Dual objective(Dual logp, Dual r, const Token& token) const {
     const double a = token.advantage;
-    if (std::isnan(r.v) || std::isnan(a)) return Dual(kNan) * (r + logp);
+    if (std::isnan(r.v) || std::isnan(a)) return {kNan, times(kNan, r.d + logp.d)};
     if (a == 0) return {};
     const double low = as_double(o_.epsilon_low), high = as_double(o_.epsilon_high);
     switch (o_.objective) {
