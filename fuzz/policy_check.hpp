@@ -200,9 +200,10 @@ class Check {
   }
 
   void check_totals() const {
-    double size = 0, truth = terms_.loss;
+    double size = 0, kls = 0, truth = terms_.loss;
     for (std::size_t i = 0; i < rows_; ++i) {
       if (!b_.counts(i)) continue;
+      if (static_cast<RowStatus>(got_.status[i]) == RowStatus::ok) kls += std::fabs(at(got_.kl, i));
       size += units_[i] * token_size(i);
       if (!b_.keeps_loss(i) || per_entropy_ == 0) continue;
       const double part = per_entropy_ * at(got_.entropy, i);
@@ -217,7 +218,8 @@ class Check {
       const bool is_of_logits = static_cast<PolicyMetric>(m) == PolicyMetric::entropy;
       const double value = (is_of_logits ? of_logits_ : terms_).metrics[m];
       if (is_of_logits && got_.status != of_logits_.status) continue;
-      expect_near("metric", got_.metrics[m], value, 2e-6 * std::fabs(value) + 1e-6);
+      const bool is_kl = static_cast<PolicyMetric>(m) == PolicyMetric::kl;
+      expect_near("metric", got_.metrics[m], value, 2e-6 * (is_kl ? kls : std::fabs(value)) + 1e-6);
     }
   }
 
