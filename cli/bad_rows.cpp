@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one line that says which rows of an input have no distribution, and where in them the trouble
-// is.
+// The one line that says which rows of an input are bad, and where in them the trouble is.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -21,12 +20,18 @@ double value_at(const Tensor& row, std::int64_t column) {
   }
 }
 
-std::string describe(const Input& logits, std::int64_t columns, std::int64_t row,
+std::string describe(const RowStatuses& rows, std::int64_t columns, std::int64_t row,
                      RowStatus status) {
+  const Input& logits = rows.logits;
   const std::string name =
       logits.leading().empty() ? "the row" : "row " + row_name(logits.leading(), row);
   if (status == RowStatus::empty) return name + " is all -inf";
-  const OneRow one(logits, row);
+  if (status == RowStatus::bad_target)
+    return fmt::format("{} has target {}, outside [0, {})", name,
+                       rows.targets[static_cast<std::size_t>(row)], columns);
+  if (status == RowStatus::overflow)
+    return name + " has a loss or a gradient that is no finite f32";
+  const SomeRows one(logits, row);
   std::int64_t at = 0;
   while (at + 1 < columns) {
     const double z = value_at(one.tensor(), at);
@@ -45,13 +50,13 @@ std::string describe(const RowStatuses& rows, std::int64_t columns) {
     const auto status = static_cast<RowStatus>(rows.of_row[row]);
     if (status == RowStatus::ok || status == RowStatus::ignored) continue;
     if (++bad <= kNamed)
-      list += (bad > 1 ? ", " : "") +
-              describe(rows.logits, columns, static_cast<std::int64_t>(row), status);
+      list +=
+          (bad > 1 ? ", " : "") + describe(rows, columns, static_cast<std::int64_t>(row), status);
   }
   if (bad == 0) return {};
   if (bad > kNamed) list += fmt::format(" and {} more", bad - kNamed);
-  return fmt::format("{}: {} of {} rows {} no distribution: {}", rows.logits.label, bad,
-                     rows.of_row.size(), bad == 1 ? "has" : "have", list);
+  return fmt::format("{}: {} of {} rows {} {}: {}", rows.logits.label, bad, rows.of_row.size(),
+                     bad == 1 ? "has" : "have", rows.lack, list);
 }
 
 }  // namespace

@@ -16,13 +16,15 @@ using Action = std::function<int()>;  // returns the exit code
 void add_score(CLI::App& app, const Globals& globals, Action& action);
 void add_sample(CLI::App& app, const Globals& globals, Action& action);
 void add_compare(CLI::App& app, const Globals& globals, Action& action);
+void add_loss(CLI::App& app, const Globals& globals, Action& action);
 void add_doctor(CLI::App& app, const Globals& globals, Action& action);
 void add_info(CLI::App& app, const Globals& globals, Action& action);
 void add_demo(CLI::App& app, const Globals& globals, Action& action);
 void add_bench(CLI::App& app, const Globals& globals, Action& action);
 
 // --json, --output, --select, --all
-void add_report_options(CLI::App& command, ReportOptions& options);
+void add_report_options(CLI::App& command, ReportOptions& options,
+                        const char* all = "All rows in the table, not just the first and last 20");
 
 // An option whose text goes through a strict parser.
 template <class Set>

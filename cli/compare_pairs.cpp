@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #include "errors.hpp"
@@ -15,37 +14,6 @@ namespace {
 
 bool holds_logps(const io::ArrayInfo& array) {
   return is_floating(array.dtype) && (array.shape.size() == 1 || array.shape.size() == 2);
-}
-
-bool holds_integers(const io::ArrayInfo& array) {
-  return array.dtype == DType::i64 || array.dtype == DType::i32;
-}
-
-bool holds_a_mask(const io::ArrayInfo& array) {
-  return holds_integers(array) || array.dtype == DType::u8 || array.dtype == DType::boolean;
-}
-
-template <class Stored>
-std::vector<double> as_doubles(const io::ArrayInfo& array) {
-  std::vector<double> values(array.bytes / sizeof(Stored));
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    Stored value;
-    std::memcpy(&value, static_cast<const std::byte*>(array.data) + i * sizeof value, sizeof value);
-    if constexpr (std::is_same_v<Stored, double>)
-      values[i] = value;
-    else
-      values[i] = static_cast<double>(static_cast<float>(value));
-  }
-  return values;
-}
-
-std::vector<double> doubles_of(const io::ArrayInfo& array) {
-  switch (array.dtype) {
-    case DType::f64: return as_doubles<double>(array);
-    case DType::f16: return as_doubles<Half>(array);
-    case DType::bf16: return as_doubles<BFloat16>(array);
-    default: return as_doubles<float>(array);
-  }
 }
 
 Input open_logps(const std::string& text, const Input* same_file, const NamedBy& named) {

@@ -222,14 +222,6 @@ const char* to_string(VerdictKind kind) {
   return "?";
 }
 
-std::string percent(double share) {
-  if (share == 0) return "0 %";
-  if (share < 0.0001) return fmt::format("{:.2g} %", 100 * share);
-  const std::string text = fmt::format("{:.2f}", 100 * share);
-  if (text == "100.00") return share == 1 ? "100 %" : "99.99 %";
-  return text + " %";
-}
-
 Verdict judge(const Pairs& pairs, const CompareStats& stats) {
   Verdict verdict;
   judge_size(pairs, stats, verdict);

@@ -29,7 +29,4 @@ Verdict judge(const Pairs& pairs, const CompareStats& stats);
 // "text; reason; reason"
 std::string one_line(const Verdict& verdict);
 
-// "0.42 %" of a total, "0 %" only for 0.
-std::string percent(double share);
-
 }  // namespace logsum::cli

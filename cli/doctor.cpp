@@ -114,7 +114,7 @@ void fold(const RowFindings& row, std::int64_t index, Diagnosis& d) {
 }
 
 float stable_logprob(const Input& logits, std::int64_t columns, const Worst& at, Session& session) {
-  const OneRow row(logits, at.row);
+  const SomeRows row(logits, at.row);
   float logprob = 0;
   OnDevice on_device(session.gpu());
   check(token_logprobs({.logits = on_device.in(row.tensor()),

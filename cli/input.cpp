@@ -48,12 +48,6 @@ Input open(const std::string& text, const Input* same_file, std::optional<std::s
   return input;
 }
 
-void choose(Input& input, const io::ArrayInfo& array) {
-  input.array = array;
-  input.label = io::printable(input.file->path(), 4096);
-  if (!array.name.empty()) input.label += ':' + io::printable(array.name);
-}
-
 bool is_logits(const io::ArrayInfo& array) {
   return is_floating(array.dtype) && array.shape.size() >= 2;
 }
@@ -80,13 +74,16 @@ const io::ArrayInfo& default_array(const io::ArrayFile& file, const Wanted& want
 }
 
 // Copied through memcpy: the file promises no alignment.
-template <class Stored>
-std::vector<std::int64_t> copied(const io::ArrayInfo& array) {
-  std::vector<std::int64_t> values(array.bytes / sizeof(Stored));
+template <class Stored, class T>
+std::vector<T> copied(const io::ArrayInfo& array) {
+  std::vector<T> values(array.bytes / sizeof(Stored));
   for (std::size_t i = 0; i < values.size(); ++i) {
     Stored value;
     std::memcpy(&value, static_cast<const std::byte*>(array.data) + i * sizeof value, sizeof value);
-    values[i] = value;
+    if constexpr (is_logits_dtype(dtype_of<Stored>))
+      values[i] = static_cast<T>(static_cast<float>(value));
+    else
+      values[i] = value;
   }
   return values;
 }
@@ -97,6 +94,15 @@ std::int64_t Input::rows() const {
   std::int64_t n = 1;
   for (const std::int64_t d : leading()) n *= d;
   return n;
+}
+
+Input input_of(std::shared_ptr<const io::ArrayFile> file, const io::ArrayInfo& array) {
+  Input input;
+  input.label = io::printable(file->path(), 4096);
+  if (!array.name.empty()) input.label += ':' + io::printable(array.name);
+  input.file = std::move(file);
+  input.array = array;
+  return input;
 }
 
 bool is_floating(DType dtype) { return is_logits_dtype(dtype) || dtype == DType::f64; }
@@ -111,15 +117,32 @@ Input open_array(const std::string& text, const Input* same_file, const Wanted& 
                                    io::in_quotes(*named.name), io::in_quotes(text)));
     tensor = named.name;
   }
-  choose(input, tensor ? input.file->at(*tensor) : default_array(*input.file, wanted));
-  return input;
+  return input_of(input.file,
+                  tensor ? input.file->at(*tensor) : default_array(*input.file, wanted));
+}
+
+bool holds_integers(const io::ArrayInfo& array) {
+  return array.dtype == DType::i64 || array.dtype == DType::i32;
+}
+
+bool holds_a_mask(const io::ArrayInfo& array) {
+  return holds_integers(array) || array.dtype == DType::u8 || array.dtype == DType::boolean;
 }
 
 std::vector<std::int64_t> integers_of(const io::ArrayInfo& array) {
   switch (array.dtype) {
-    case DType::i64: return copied<std::int64_t>(array);
-    case DType::i32: return copied<std::int32_t>(array);
-    default: return copied<std::uint8_t>(array);
+    case DType::i64: return copied<std::int64_t, std::int64_t>(array);
+    case DType::i32: return copied<std::int32_t, std::int64_t>(array);
+    default: return copied<std::uint8_t, std::int64_t>(array);
+  }
+}
+
+std::vector<double> doubles_of(const io::ArrayInfo& array) {
+  switch (array.dtype) {
+    case DType::f64: return copied<double, double>(array);
+    case DType::f16: return copied<Half, double>(array);
+    case DType::bf16: return copied<BFloat16, double>(array);
+    default: return copied<float, double>(array);
   }
 }
 
@@ -150,9 +173,9 @@ std::vector<std::int64_t> read_targets(const std::optional<std::string>& text, c
   if (!text && file.find("targets") == nullptr)
     throw UsageError(fmt::format("{}: no tensor \"targets\" in the file; name them with --targets",
                                  io::printable(file.path(), 4096)));
-  choose(input, tensor                                        ? file.at(*tensor)
-                : file.format() == io::ArrayFile::Format::npy ? file.arrays().front()
-                                                              : file.at("targets"));
+  input = input_of(input.file, tensor                                        ? file.at(*tensor)
+                               : file.format() == io::ArrayFile::Format::npy ? file.arrays().front()
+                                                                             : file.at("targets"));
   label = input.label;
   const io::ArrayInfo& array = input.array;
   if (array.dtype != DType::i32 && array.dtype != DType::i64)

@@ -45,10 +45,15 @@ struct NamedBy {
 Input open_array(const std::string& text, const Input* same_file, const Wanted& wanted,
                  const NamedBy& named = {});
 
-bool is_floating(DType dtype);
+Input input_of(std::shared_ptr<const io::ArrayFile> file, const io::ArrayInfo& array);
 
-// The values of an array of i64, i32, u8 or bool.
+bool is_floating(DType dtype);
+bool holds_integers(const io::ArrayInfo& array);  // i64 or i32
+bool holds_a_mask(const io::ArrayInfo& array);    // these, u8 or bool
+
+// The values of an array of i64, i32, u8 or bool; of a floating one.
 std::vector<std::int64_t> integers_of(const io::ArrayInfo& array);
+std::vector<double> doubles_of(const io::ArrayInfo& array);
 
 // Logits [..., V] of f32, f16 or bf16. Without a tensor name: `logits`, else the file's only
 // floating tensor with two or more dimensions. Throws UsageError where the user has to choose,

@@ -84,6 +84,7 @@ int run(int argc, char** argv) {
   add_score(app, globals, action);
   add_sample(app, globals, action);
   add_compare(app, globals, action);
+  add_loss(app, globals, action);
   add_doctor(app, globals, action);
   add_info(app, globals, action);
   add_bench(app, globals, action);

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <type_traits>
 
 #include "errors.hpp"
@@ -75,6 +76,16 @@ double parse_number(const std::string& option, const std::string& text, double m
   if (!read_all(text, value) || !(value >= min && value <= max))
     refuse(option, text, fmt::format("a number in [{}, {}]", min, max));
   return value;
+}
+
+float parse_f32(const std::string& option, const std::string& text, bool may_be_none) {
+  constexpr float kMost = std::numeric_limits<float>::max();
+  if (may_be_none && text == "none") return std::numeric_limits<float>::infinity();
+  double value = 0;
+  if (!read_all(text, value) || !(std::fabs(value) <= static_cast<double>(kMost)))
+    refuse(option, text,
+           fmt::format("a number in [{}, {}]{}", -kMost, kMost, may_be_none ? " or none" : ""));
+  return static_cast<float>(value);
 }
 
 ClipBand parse_clip_band(const std::string& option, const std::string& text) {

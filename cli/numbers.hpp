@@ -22,6 +22,9 @@ double parse_uniform(const std::string& text);
 // A number in [min, max].
 double parse_number(const std::string& option, const std::string& text, double min, double max);
 
+// A number that f32 holds; where `may_be_none` also "none", for which there is +infinity.
+float parse_f32(const std::string& option, const std::string& text, bool may_be_none = false);
+
 // LOW or LOW,HIGH: how far below and above 1 a ratio may be; LOW in [0, 1], HIGH in [0, 1e6].
 struct ClipBand {
   double low, high;

@@ -32,11 +32,11 @@ void report(const Results& results, const Summary& summary, const ReportOptions&
 }
 
 nlohmann::ordered_json count_statuses(const Column& row_status, std::int64_t rows) {
-  std::int64_t counts[static_cast<int>(RowStatus::bad_parameter) + 1] = {};
+  std::int64_t counts[kRowStatuses] = {};
   for (std::int64_t row = 0; row < rows; ++row)
     ++counts[static_cast<int>(status_of(row_status, row))];
   auto json = nlohmann::ordered_json::object();
-  for (int i = 0; i <= static_cast<int>(RowStatus::bad_parameter); ++i)
+  for (int i = 0; i < kRowStatuses; ++i)
     if (counts[i] > 0) json[to_string(static_cast<RowStatus>(i))] = counts[i];
   return json;
 }

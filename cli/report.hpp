@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -41,8 +42,14 @@ void report(const Results& results, const Summary& summary, const ReportOptions&
 
 // Tensors with the rows' leading dimensions.
 void write_tensors(const Results& results, const ReportOptions& options);
+// All of them and one more, to a safetensors file.
+void write_tensors(const Results& results, const io::ArrayInfo& more, const std::string& path);
 std::string rows_to_json(const Results& results, const nlohmann::ordered_json& summary);
 Table rows_to_table(const Results& results, bool all, std::string (*format)(double) = &number);
+// More lines than this are cut in the middle, unless all are asked for.
+inline constexpr std::int64_t kShownRows = 40;
+// Of these rows alone, in this order.
+Table rows_to_table(const Results& results, const std::vector<std::int64_t>& rows);
 
 // {"ok": 7, "nan": 1}: the statuses that occur; and the same for people.
 nlohmann::ordered_json count_statuses(const Column& row_status, std::int64_t rows);
@@ -55,9 +62,11 @@ double mean_of_ok(const Column& values, const Column& row_status);
 struct RowStatuses {
   const Input& logits;
   const std::vector<std::int32_t>& of_row;
+  const char* lack = "no distribution";        // of bad rows
+  std::span<const std::int64_t> targets = {};  // where these may be the trouble
 };
 
-// Throws DataError naming, for each input, the first rows that have no distribution.
+// Throws DataError naming, for each input, the first bad rows.
 void fail_on_bad_rows(std::initializer_list<RowStatuses> inputs, std::int64_t columns);
 
 }  // namespace logsum::cli

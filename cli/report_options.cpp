@@ -4,9 +4,9 @@
 
 namespace logsum::cli {
 
-void add_report_options(CLI::App& command, ReportOptions& options) {
+void add_report_options(CLI::App& command, ReportOptions& options, const char* all) {
   command.add_flag("--json", options.json, "Prints {\"rows\": [{...}, ...], \"summary\": {...}}");
-  command.add_flag("--all", options.all, "All rows in the table, not just the first and last 20");
+  command.add_flag("--all", options.all, all);
   command
       .add_option("--output", options.output, "Writes OUT.safetensors, or OUT.npy with --select")
       ->type_name("OUT");

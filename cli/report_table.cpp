@@ -8,8 +8,6 @@
 namespace logsum::cli {
 namespace {
 
-constexpr std::int64_t kShownRows = 40;
-
 using Format = std::string (*)(double);
 
 std::string cell(const Column& column, std::size_t i, Format format) {
@@ -41,26 +39,16 @@ void add_top(Table& table, const Column& ids, const Column& logprobs,
   }
 }
 
-}  // namespace
-
-Table rows_to_table(const Results& results, bool all, Format format) {
-  // Draws share a column `token`; each gets a line of its own.
+// Draws share a column `token`; each gets a line of its own.
+std::int64_t draws_of(const Results& results) {
   const Column* token = results.find("token");
-  const std::int64_t draws = token != nullptr && token->inner > 0 ? token->inner : 1;
-  const std::int64_t lines = results.rows() * draws;
+  return token != nullptr && token->inner > 0 ? token->inner : 1;
+}
 
-  std::vector<std::int64_t> shown;
+Table lines_to_table(const Results& results, const std::vector<std::int64_t>& shown,
+                     Format format) {
+  const std::int64_t draws = draws_of(results);
   Table table;
-  for (std::int64_t line = 0; line < lines; ++line) {
-    if (!all && lines > kShownRows && line == kShownRows / 2) {
-      table.note_at = shown.size();
-      table.note = fmt::format("... {} more {} (--all shows them) ...", lines - kShownRows,
-                               draws > 1 ? "draws" : "rows");
-      line = lines - kShownRows / 2;
-    }
-    shown.push_back(line);
-  }
-
   TableColumn row{"row", false, {}};
   TableColumn draw{"draw", false, {}};
   std::vector<std::int64_t> rows;
@@ -96,6 +84,31 @@ Table rows_to_table(const Results& results, bool all, Format format) {
                                                            : Style::warning);
     }
   return table;
+}
+
+}  // namespace
+
+Table rows_to_table(const Results& results, bool all, Format format) {
+  const std::int64_t draws = draws_of(results), lines = results.rows() * draws;
+  std::vector<std::int64_t> shown;
+  std::size_t note_at = SIZE_MAX;
+  for (std::int64_t line = 0; line < lines; ++line) {
+    if (!all && lines > kShownRows && line == kShownRows / 2) {
+      note_at = shown.size();
+      line = lines - kShownRows / 2;
+    }
+    shown.push_back(line);
+  }
+  Table table = lines_to_table(results, shown, format);
+  table.note_at = note_at;
+  if (note_at != SIZE_MAX)
+    table.note = fmt::format("... {} more {} (--all shows them) ...", lines - kShownRows,
+                             draws > 1 ? "draws" : "rows");
+  return table;
+}
+
+Table rows_to_table(const Results& results, const std::vector<std::int64_t>& rows) {
+  return lines_to_table(results, rows, &number);
 }
 
 }  // namespace logsum::cli

@@ -24,6 +24,14 @@ io::ArrayInfo array_of(const Results& results, const Column& column) {
   return array;
 }
 
+void write_arrays(const std::string& path, std::vector<io::ArrayInfo> arrays) {
+  std::string codes;
+  for (int i = 0; i < kRowStatuses; ++i)
+    codes += fmt::format("{}{} {}", i > 0 ? ", " : "", i, to_string(static_cast<RowStatus>(i)));
+  io::write_safetensors(path, std::move(arrays),
+                        {{"made_by", "logsum " LOGSUM_VERSION}, {"row_status", codes}});
+}
+
 }  // namespace
 
 void check_output(const ReportOptions& options, const Results& results) {
@@ -54,11 +62,13 @@ void write_tensors(const Results& results, const ReportOptions& options) {
   for (const Column& column : results.columns())
     if (!options.select || column.name == *options.select)
       arrays.push_back(array_of(results, column));
-  std::string codes;
-  for (int i = 0; i <= static_cast<int>(RowStatus::bad_parameter); ++i)
-    codes += fmt::format("{}{} {}", i > 0 ? ", " : "", i, to_string(static_cast<RowStatus>(i)));
-  io::write_safetensors(*options.output, std::move(arrays),
-                        {{"made_by", "logsum " LOGSUM_VERSION}, {"row_status", codes}});
+  write_arrays(*options.output, std::move(arrays));
+}
+
+void write_tensors(const Results& results, const io::ArrayInfo& more, const std::string& path) {
+  std::vector<io::ArrayInfo> arrays{more};
+  for (const Column& column : results.columns()) arrays.push_back(array_of(results, column));
+  write_arrays(path, std::move(arrays));
 }
 
 }  // namespace logsum::cli

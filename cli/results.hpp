@@ -56,6 +56,7 @@ class Results {
 };
 
 inline constexpr const char* kRowStatusName = "row_status";
+inline constexpr int kRowStatuses = static_cast<int>(RowStatus::overflow) + 1;
 
 inline RowStatus status_of(const Column& row_status, std::int64_t row) {
   return static_cast<RowStatus>(

@@ -72,9 +72,9 @@ void for_each_block(std::initializer_list<const Input*> inputs, const char* what
   }
 }
 
-OneRow::OneRow(const Input& input, std::int64_t row)
-    : input_(input), row_(row), tensor_(view(input, row, 1, copy_)) {}
+SomeRows::SomeRows(const Input& input, std::int64_t first, std::int64_t rows)
+    : input_(input), first_(first), rows_(rows), tensor_(view(input, first, rows, copy_)) {}
 
-OneRow::~OneRow() { release(input_, row_, 1); }
+SomeRows::~SomeRows() { release(input_, first_, rows_); }
 
 }  // namespace logsum::cli

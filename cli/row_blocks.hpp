@@ -22,19 +22,19 @@ struct RowBlock {
 void for_each_block(std::initializer_list<const Input*> inputs, const char* what, bool quiet,
                     const std::function<void(const RowBlock&)>& body);
 
-// One row, copied if it isn't aligned.
-class OneRow {
+// Some rows, copied if they aren't aligned; one where their number isn't given.
+class SomeRows {
  public:
-  OneRow(const Input& input, std::int64_t row);
-  ~OneRow();
-  OneRow(const OneRow&) = delete;
-  OneRow& operator=(const OneRow&) = delete;
+  SomeRows(const Input& input, std::int64_t first, std::int64_t rows = 1);
+  ~SomeRows();
+  SomeRows(const SomeRows&) = delete;
+  SomeRows& operator=(const SomeRows&) = delete;
 
-  const Tensor& tensor() const { return tensor_; }  // [1, V]
+  const Tensor& tensor() const { return tensor_; }  // [rows, V]
 
  private:
   const Input& input_;
-  std::int64_t row_;
+  std::int64_t first_, rows_;
   std::vector<std::byte> copy_;
   Tensor tensor_;
 };

@@ -133,6 +133,14 @@ std::string short_number(double value) {
   return value == 0 ? "0" : fmt::format("{:.5f}", value);
 }
 
+std::string percent(double share) {
+  if (share == 0) return "0 %";
+  if (share < 0.0001) return fmt::format("{:.2g} %", 100 * share);
+  const std::string text = fmt::format("{:.2f}", 100 * share);
+  if (text == "100.00") return share == 1 ? "100 %" : "99.99 %";
+  return text + " %";
+}
+
 void Facts::add(std::string name, std::string value) {
   lines_.emplace_back(std::move(name), std::move(value));
 }

@@ -40,6 +40,9 @@ std::string styled(const std::string& text, Style style, bool colour);
 std::string number(double value);
 std::string short_number(double value);
 
+// "0.42 %" of a total, "0 %" only for 0.
+std::string percent(double share);
+
 // Numbers padded to one width, with their points under one another.
 std::vector<std::string> aligned(const std::vector<std::string>& numbers);
 

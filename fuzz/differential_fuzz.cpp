@@ -3,35 +3,15 @@
 // must return the reference's results within the contract, and all targets the same bits.
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 
+#include "fuzz/bytes.hpp"
 #include "logsum/logsum.hpp"
 
 namespace {
 
 using namespace logsum;
-
-// Takes values off the front of the fuzzer's bytes; zeros when they are used up.
-class Bytes {
- public:
-  Bytes(const std::uint8_t* data, std::size_t size) : data_(data), left_(size) {}
-
-  template <class T>
-  T take() {
-    T value{};
-    const std::size_t n = left_ < sizeof(T) ? left_ : sizeof(T);
-    std::memcpy(&value, data_, n);
-    data_ += n;
-    left_ -= n;
-    return value;
-  }
-
- private:
-  const std::uint8_t* data_;
-  std::size_t left_;
-};
+using namespace logsum::fuzz;
 
 constexpr std::size_t kRows = 2;
 constexpr std::size_t kMaxColumns = 6000;
@@ -41,25 +21,6 @@ struct Results {
   std::int64_t token[kRows], argmax[kRows], rank[kRows];
   std::int32_t score_status[kRows], sample_status[kRows];
 };
-
-[[noreturn]] void fail(const char* what, double got, double expected) {
-  std::fprintf(stderr, "%s: %.9g, expected %.9g\n", what, got, expected);
-  std::abort();
-}
-
-void must(const Status& status) {
-  if (!status.ok()) {
-    std::fprintf(stderr, "%s\n", status.message());
-    std::abort();
-  }
-}
-
-bool within(double got, double truth) {
-  if (std::isnan(truth)) return std::isnan(got);
-  // A truth beyond f32 was rounded to ∞; the largest f32 is within the bound of it.
-  if (std::isinf(truth)) return got == truth || (got * truth > 0 && std::fabs(got) > 3.4028e38);
-  return std::fabs(got - truth) <= 5e-7 + 0x1p-22 * std::fabs(truth);
-}
 
 Results run(const Tensor& logits, std::int64_t* targets, float t, std::uint64_t seed,
             const Context& context) {

@@ -163,6 +163,17 @@ TEST(PolicyLossSpecial, NoRows) {
                           .loss = Tensor::of(&loss, {})}));
     EXPECT_EQ(loss, 0);
   }
+  // None of them is visited.
+  constexpr std::int64_t kMany = std::int64_t{1} << 40;
+  for (const Context& context : all_contexts()) {
+    loss = 99;
+    must(on::policy_loss({.logits = Tensor::of(none, {kMany, 0, 10}),
+                          .targets = Tensor::of(no_integers, {kMany, 0}),
+                          .advantages = Tensor::of(none, {kMany, 0}),
+                          .loss = Tensor::of(&loss, {})},
+                         context));
+    EXPECT_EQ(loss, 0) << name_of(context);
+  }
 }
 
 TEST(PolicyLossSpecial, NormalizersAndScalesOnTheDevice) {
@@ -182,7 +193,8 @@ TEST(PolicyLossSpecial, NormalizersAndScalesOnTheDevice) {
             EXPECT_TRUE(std::isnan(got.loss));
             EXPECT_EQ(got.metric(PolicyMetric::bad_count), 12);
             for (std::size_t i = 0; i < got.p.rows(); ++i)
-              EXPECT_TRUE(got.status_of(i) == RowStatus::bad_parameter && got.gradient_is(i, kNaN));
+              EXPECT_TRUE(got.status_of(i) == RowStatus::bad_parameter &&
+                          got.gradient_is(i, kNaN) && std::isnan(got.entropy[i]));
           });
     }
 }

@@ -42,6 +42,10 @@ struct PolicyTerms {
   PolicyClip clip = PolicyClip::none;
 };
 
+// A loss that is linear in logp: a NaN of the advantage stays, though logp is 0.
+LOGSUM_HOST_DEVICE inline double times_logp(double factor, double logp) {
+  return factor == factor ? product(factor, logp) : factor;
+}
 LOGSUM_HOST_DEVICE inline double clamped(double x, double low, double high) {
   return x < low ? low : x > high ? high : x;  // NaN stays
 }
@@ -191,7 +195,7 @@ LOGSUM_HOST_DEVICE inline void add_objective(const PolicyOptions& o, const Polic
       if (a > 0 && r > most) terms.clip = PolicyClip::high;
       if (both && a < 0 && r < 1 - low) terms.clip = PolicyClip::low;
       const double weight = both ? clamped(r, 1 - low, most) : r > most ? most : r;
-      terms.loss = product(-weight * a, t.logp);
+      terms.loss = times_logp(-weight * a, t.logp);
       terms.direct = -weight * a;
       break;
     }
@@ -210,7 +214,7 @@ LOGSUM_HOST_DEVICE inline void add_objective(const PolicyOptions& o, const Polic
     case Objective::vespo:
     case Objective::reinforce: {
       const double phi = o.objective == Objective::reinforce ? 1 : a > 0 ? s.phi_pos : s.phi_neg;
-      terms.loss = product(-phi * a, t.logp);
+      terms.loss = times_logp(-phi * a, t.logp);
       terms.direct = -phi * a;
       break;
     }

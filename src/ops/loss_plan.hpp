@@ -124,7 +124,7 @@ class Layout {
 
   template <class T>
   void take(T*& pointer, std::size_t count) {
-    pointer = reinterpret_cast<T*>(memory_ + used_);
+    if (memory_) pointer = reinterpret_cast<T*>(memory_ + used_);
     used_ += aligned(count * sizeof(T));
   }
   std::size_t used() const { return used_; }

@@ -113,7 +113,7 @@ class Sequence {
 
   Dual objective(Dual logp, Dual r, const Token& token) const {
     const double a = token.advantage;
-    if (std::isnan(r.v) || std::isnan(a)) return Dual(kNan) * (r + logp);
+    if (std::isnan(r.v) || std::isnan(a)) return {kNan, times(kNan, r.d + logp.d)};
     if (a == 0) return {};
     const double low = as_double(o_.epsilon_low), high = as_double(o_.epsilon_high);
     switch (o_.objective) {
@@ -203,7 +203,7 @@ Token read_token(const PolicyLossPlan& plan, const PolicyTotals& totals, std::in
   const LossRow scored = loss_row(plan, totals, row);
   token.status = scored.status;
   token.logp = scored.logp;
-  token.entropy = scored.entropy;
+  token.entropy = totals.is_valid ? scored.entropy : kNan;
   token.old = plan.old_logps ? plan.old_logps.real(row) : token.logp;
   token.ref = plan.ref_logps ? plan.ref_logps.real(row) : 0;
   token.sampling = plan.sampling_logps ? plan.sampling_logps.real(row) : token.old;
@@ -249,6 +249,10 @@ PolicyTotals count_tokens(const PolicyLossPlan& plan) {
 }  // namespace
 
 Status policy_loss(const PolicyLossPlan& plan, const Context&) {
+  if (plan.logits.rows == 0) {  // of however many sequences
+    plan.write_totals({});
+    return {};
+  }
   const PolicyTotals totals = count_tokens(plan);
   PolicySums sums;
   std::vector<Token> all;

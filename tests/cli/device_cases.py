@@ -8,7 +8,8 @@ import struct
 import unittest
 
 import arrays
-from tool import DEMO, LOGPS, ToolTest, rows
+from loss_truth import LOSS_TYPES
+from tool import DEMO, LOGPS, LOSS_BATCH, ToolTest, rows
 
 HAS_GPU = os.environ.get("LOGSUM_TEST_BACKEND") == "cuda"
 
@@ -87,7 +88,7 @@ class Device(ToolTest):
     def test_what_is_missing_is_named(self):
         cuda = self.json("info")["cuda"]
         missing = cuda.get("missing", "isn't there")
-        for command in ("score", "sample", "doctor", "demo"):
+        for command in ("score", "sample", "loss", "doctor", "demo"):
             path = DEMO if command == "demo" else self.path
             self.assert_fails([command, path, "--device", "cuda:99"], 2, "--device", missing)
         self.assert_fails(["bench", "--device", "cuda:99"], 2, "--device", missing)
@@ -125,6 +126,15 @@ class OnGpu(ToolTest):
         self.same("sample", policy, "--temperature", "0")
         self.same("doctor", policy)
         self.same("compare", *LOGPS)
+        for name in LOSS_TYPES:
+            self.same("loss", LOSS_BATCH, "--loss-type", name, "--beta", "0.04")
+        self.same("loss", LOSS_BATCH, "--entropy-coef", "0.01", "--temperature", "0.7")
+        grads = []
+        for device in ("cpu", "cuda"):
+            args = ("--quiet", "--grad", "g.safetensors", "--determinism", "cross-device")
+            self.ok("loss", LOSS_BATCH, "--device", device, *args)
+            grads.append((self.dir / "g.safetensors").read_bytes())
+        self.assertEqual(*grads)
         self.same("demo", DEMO)
 
     def test_several_blocks(self):

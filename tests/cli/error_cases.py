@@ -67,7 +67,7 @@ class Usage(ToolTest):
             self.ok(args[0], self.path, *args[1:])
 
     def test_the_command_line(self):
-        commands = "score, sample, compare, doctor, info, bench, demo"
+        commands = "score, sample, compare, loss, doctor, info, bench, demo"
         self.assert_fails([], 2, commands)
         self.assert_fails(["scroe", self.path], 2, '"scroe"', commands)
         self.assert_fails(["score"], 2, "INPUT")
@@ -81,7 +81,7 @@ class Usage(ToolTest):
 
     def test_help_and_version(self):
         self.assertRegex(self.ok("--version"), r"^logsum \d+\.\d+\.\d+\n$")
-        commands = ("score", "sample", "compare", "doctor", "info", "bench", "demo")
+        commands = ("score", "sample", "compare", "loss", "doctor", "info", "bench", "demo")
         for args in (["--help"], *([c, "--help"] for c in commands)):
             self.assertIn("Usage: logsum", self.ok(*args))
         self.assertIn("null", self.ok("score", "--help"))

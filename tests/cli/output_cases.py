@@ -11,7 +11,7 @@ import fcntl
 
 import arrays
 import tool
-from tool import DEMO, LOGPS, ToolTest, rows
+from tool import DEMO, LOGPS, LOSS_BATCH, ToolTest, rows
 
 
 class Output(ToolTest):
@@ -209,6 +209,9 @@ class Terminal(ToolTest):
                 ["sample", "--help"],
                 ["compare", "--help"],
                 ["compare", *LOGPS],
+                ["loss", "--help"],
+                ["loss", LOSS_BATCH],
+                ["loss", LOSS_BATCH, "--all"],
                 ["doctor", "--help"],
                 ["bench", "--help"],
                 ["demo", "--help"],

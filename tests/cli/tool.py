@@ -12,6 +12,7 @@ import unittest
 PROGRAM = "logsum"
 SOURCE = pathlib.Path(__file__).resolve().parent.parent.parent
 DEMO = SOURCE / "examples" / "data" / "demo_logits.safetensors"
+LOSS_BATCH = SOURCE / "examples" / "data" / "loss_batch.safetensors"
 LOGPS = [SOURCE / "examples" / "data" / f"{name}_logps.npy" for name in ("rollout", "trainer")]
 
 random.seed(7)

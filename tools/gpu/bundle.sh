@@ -48,7 +48,7 @@ ldd "$bundle"/bin/* | sed -n 's/.* => \(\/.*\) (.*/\1/p' | sort -u |
   grep -Fv "$bundle/" | xargs -r cp -Lt "$bundle/lib"
 strip "$bundle"/bin/* "$bundle"/lib/*
 cp examples/data/* "$bundle/examples/data"
-cp examples/make_logps.py "$bundle/examples"
+cp examples/make_logps.py examples/make_loss_batch.py "$bundle/examples"
 cp tests/cli_test.py "$bundle/tests"
 cp tests/cli/*.py "$bundle/tests/cli"
 cp tools/gpu/*.py tools/gpu/*.txt "$bundle/gpu"
