@@ -50,6 +50,7 @@ const BackendTable kTables[] = {
      .logsumexp_backward = &cuda::logsumexp_backward,
      .approx_kl = &cuda::approx_kl,
      .policy_loss = &cuda::policy_loss,
+     .distill_loss = &cuda::distill_loss,
      .group_advantages = &cuda::group_advantages,
      .importance_weights = &cuda::importance_weights},
 #endif

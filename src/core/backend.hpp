@@ -25,6 +25,7 @@ namespace logsum {
   OPERATION(logsumexp_backward, LogsumexpBackwardPlan) \
   OPERATION(approx_kl, ApproxKlPlan)                   \
   OPERATION(policy_loss, PolicyLossPlan)               \
+  OPERATION(distill_loss, DistillLossPlan)             \
   OPERATION(group_advantages, GroupAdvantagesPlan)     \
   OPERATION(importance_weights, ImportanceWeightsPlan)
 

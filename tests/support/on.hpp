@@ -41,6 +41,7 @@ void count_call();
   OPERATION(logsumexp_backward, LogsumexpBackwardArgs)            \
   OPERATION(approx_kl, ApproxKlArgs)                              \
   OPERATION(policy_loss, PolicyLossArgs)                          \
+  OPERATION(distill_loss, DistillLossArgs)                        \
   OPERATION(group_advantages, GroupAdvantagesArgs)                \
   OPERATION(importance_weights, ImportanceWeightsArgs)            \
   WORKSPACE_SIZE(token_logprobs, TokenLogprobsArgs)               \
@@ -52,6 +53,7 @@ void count_call();
   WORKSPACE_SIZE(logsumexp_backward, LogsumexpBackwardArgs)       \
   WORKSPACE_SIZE(approx_kl, ApproxKlArgs)                         \
   WORKSPACE_SIZE(policy_loss, PolicyLossArgs)                     \
+  WORKSPACE_SIZE(distill_loss, DistillLossArgs)                   \
   WORKSPACE_SIZE(group_advantages, GroupAdvantagesArgs)           \
   WORKSPACE_SIZE(importance_weights, ImportanceWeightsArgs)
 
