@@ -79,8 +79,12 @@ struct DivergencePair {
   bool is_far = false;  // for f32: every column by f64
   bool is_jsd = false;
   float weight_a = 1, weight_b = 0;
+  bool is_uneven = false;  // the weights: log_ratios
   // x in f64 = ((z_a − max_a)/T_a − (z_b − max_b)/T_b) − log_ratio
   double inverse_ta = 1, inverse_tb = 1, log_ratio = 0;
+
+  // Where a smaller weight multiplies the log-ratio's error beyond the contract.
+  static constexpr float kUneven = 1.0f / 16;
 
   DivergencePair() = default;
   LOGSUM_HOST_DEVICE DivergencePair(const MeasuredRow& row_a, float ta, const MeasuredRow& row_b,
@@ -97,6 +101,13 @@ struct DivergencePair {
     if (is_far) return;
     whole = static_cast<float>(std::rint(lower));
     part = static_cast<float>(std::rint(lower) - lower);
+  }
+
+  LOGSUM_HOST_DEVICE void set_jsd(float weight) {
+    is_jsd = true;
+    weight_a = weight;
+    weight_b = static_cast<float>(1.0 - static_cast<double>(weight));
+    is_uneven = weight_a < kUneven || weight_b < kUneven;
   }
 };
 
@@ -169,6 +180,8 @@ LOGSUM_HOST_DEVICE inline float log_of_rest(float y, float u) {
   return std::fma(static_cast<float>(k), static_cast<float>(kLn2), log);
 }
 
+inline constexpr float kFarApart = 80;  // e^-80 is still an f32
+
 LOGSUM_HOST_DEVICE inline LogRatios log_ratios(const DivergencePair& pair, const ColumnPair& c) {
   if (!pair.is_jsd) return {c.x, 0.0f, c.b};
   const bool a_is_larger = c.x >= 0;
@@ -183,10 +196,16 @@ LOGSUM_HOST_DEVICE inline LogRatios log_ratios(const DivergencePair& pair, const
   // The factor may be negative, and both may have been too small for f32.
   const float least = std::numeric_limits<float>::min(), size = std::fabs(larger);
   const float ratio = std::fabs(smaller) / (size < least ? least : size);
-  const float lacks = s < 0.5f ? s * series : 1.0f - ratio;  // 1 − smaller/larger
-  const float y = std::fma(weight_of_smaller, 1.0f - lacks, weight_of_larger);
-  const float v = log_of_rest(y, weight_of_smaller * lacks);  // log(m/larger)
-  const float of_larger = 0.0f - v, of_smaller = of_larger - s;
+  const bool is_near = s < 0.5f;
+  const float lacks = is_near ? s * series : 1.0f - ratio;  // 1 − smaller/larger
+  const float rest = is_near ? 1.0f - lacks : ratio;
+  const float y = std::fma(weight_of_smaller, rest, weight_of_larger);
+  const float of_larger = 0.0f - log_of_rest(y, weight_of_smaller * lacks);
+  // log(smaller/m) = log(1 − weight_of_larger·lacks/y), of which the difference has little left
+  // where that weight is small.
+  float of_smaller = of_larger - s;
+  if (pair.is_uneven && s < kFarApart)
+    of_smaller = log_of_rest(rest / y, weight_of_larger * lacks / y);
   return {a_is_larger ? of_larger : of_smaller, a_is_larger ? of_smaller : of_larger,
           std::fma(pair.weight_a, c.a, pair.weight_b * c.b)};
 }

@@ -150,7 +150,9 @@ template <bool kIsJsd>
 class Comparison {
  public:
   HWY_INLINE explicit Comparison(const DivergencePair& pair)
-      : weight_a_(hn::Set(F32(), pair.weight_a)), weight_b_(hn::Set(F32(), pair.weight_b)) {}
+      : weight_a_(hn::Set(F32(), pair.weight_a)),
+        weight_b_(hn::Set(F32(), pair.weight_b)),
+        is_uneven_(pair.is_uneven) {}
 
   struct Terms {
     V divergence, mean_a, mean_b;
@@ -200,17 +202,25 @@ class Comparison {
     const V ratio =
         hn::Div(hn::Abs(smaller), hn::IfThenElse(hn::Lt(size, least), least, size));
     const V one = hn::Set(d, 1.0f);
-    const V lacks = hn::IfThenElse(hn::Lt(s, hn::Set(d, 0.5f)), hn::Mul(s, series),
-                                   hn::Sub(one, ratio));
-    const V y = fma(weight_of_smaller, hn::Sub(one, lacks), weight_of_larger);
-    const V v = log_of_rest(y, hn::Mul(weight_of_smaller, lacks));
-    const V of_larger = hn::Sub(hn::Zero(d), v), of_smaller = hn::Sub(of_larger, s);
+    const auto is_near = hn::Lt(s, hn::Set(d, 0.5f));
+    const V lacks = hn::IfThenElse(is_near, hn::Mul(s, series), hn::Sub(one, ratio));
+    const V rest = hn::IfThenElse(is_near, hn::Sub(one, lacks), ratio);
+    const V y = fma(weight_of_smaller, rest, weight_of_larger);
+    const V of_larger =
+        hn::Sub(hn::Zero(d), log_of_rest(y, hn::Mul(weight_of_smaller, lacks)));
+    V of_smaller = hn::Sub(of_larger, s);
+    if (HWY_UNLIKELY(is_uneven_)) {
+      const V lower = hn::Div(hn::Mul(weight_of_larger, lacks), y);
+      of_smaller = hn::IfThenElse(hn::Lt(s, hn::Set(d, kFarApart)),
+                                  log_of_rest(hn::Div(rest, y), lower), of_smaller);
+    }
     return {hn::IfThenElse(a_is_larger, of_larger, of_smaller),
             hn::IfThenElse(a_is_larger, of_smaller, of_larger),
             fma(weight_a_, c.a, hn::Mul(weight_b_, c.b))};
   }
 
   V weight_a_, weight_b_;
+  bool is_uneven_;
 };
 
 // Calls body(pairs, comparison) for how the rows are to be looked at.

@@ -75,9 +75,7 @@ struct DistillLossPlan {
     const MeasuredRow& a = teacher_is_first() ? measured.teacher : measured.student;
     const MeasuredRow& b = teacher_is_first() ? measured.student : measured.teacher;
     DivergencePair pair(a, ta, b, tb, factor);
-    pair.is_jsd = divergence == Divergence::jsd;
-    pair.weight_a = beta;
-    pair.weight_b = static_cast<float>(1.0 - static_cast<double>(beta));
+    if (divergence == Divergence::jsd) pair.set_jsd(beta);
     return pair;
   }
 
