@@ -22,14 +22,15 @@
 // Error, before results are rounded to f32: d 4e-6·d + 4e-7·√d + 1e-13: of nearly equal rows half
 //   of its digits at the very least (their errors are independent: mostly more). Equal logits at
 //   equal temperatures give exactly 0. Gradients, times T and N over grad_scale: 4e-6 of the sum of
-//   their terms' sizes and 4e-7 of p_j (teacher's) or q_j (student's); then rounded once.
+//   their terms' sizes and 4e-7 of p_j (teacher's) or q_j (student's), where a probability times
+//   grad_scale/N below 2^-126 is within 2^-149; then rounded once.
 // Masked rows: completion_mask 0. Their logits aren't read, results and gradients are 0.
 // Special values: a −∞ has probability 0 and adds 0. Where a KL's second distribution has 0 and its
-//   first hasn't, d is +∞: row_status overflow, as where d is beyond f32. The gradient that
-//   subtracts a mean of log-ratios is then NaN, the other is as ever. A NaN, +∞ or nothing but −∞
-//   in either row, or a temperature out of range: as row_status.hpp says, worst first (bad
-//   parameter, NaN, +∞, empty); d NaN, both gradients NaN, of empty rows 0. Other rows are their
-//   own, though loss is then NaN or +∞. grad_scale/N beyond f32: gradients NaN.
+//   first hasn't, d is +∞: row_status overflow, as where d or a column's log-ratio is beyond f32.
+//   The gradient that subtracts a mean of log-ratios is then NaN, the other is as ever. A NaN, +∞
+//   or nothing but −∞ in either row, or a temperature out of range: as row_status.hpp says, worst
+//   first (bad parameter, NaN, +∞, empty); d NaN, both gradients NaN, of empty rows 0. Other rows
+//   are their own, though loss is then NaN or +∞. grad_scale/N beyond f32: gradients NaN.
 // Determinism: a row's results depend on its logits and parameters: not on batch, slot, schedule,
 //   threads, in place, or what else is asked for. Rows are added in f64 along a tree that halves
 //   the batch: two equal halves with a given normalizer add up to the whole's bits.

@@ -263,12 +263,18 @@ struct ColumnGradients {
   float a, b;
 };
 
+// p·(l − mean); 0 where p is, however far apart they are.
+LOGSUM_HOST_DEVICE inline float above_mean(float p, float l, float mean) {
+  const float above = l - mean;
+  return p * (above < -kMostF32 ? -kMostF32 : above);
+}
+
 LOGSUM_HOST_DEVICE inline ColumnGradients divergence_gradients(const DivergencePair& pair,
                                                                const DivergenceGradient& g,
                                                                const ColumnPair& c) {
   const LogRatios l = log_ratios(pair, c);
-  const float of_b = pair.is_jsd ? c.b * (l.b - g.mean_b) : c.b - c.a;
-  return {c.a * (l.a - g.mean_a) * g.factor_a, of_b * g.factor_b};
+  const float of_b = pair.is_jsd ? above_mean(c.b, l.b, g.mean_b) : c.b - c.a;
+  return {above_mean(c.a, l.a, g.mean_a) * g.factor_a, of_b * g.factor_b};
 }
 
 }  // namespace logsum

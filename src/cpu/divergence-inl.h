@@ -171,12 +171,18 @@ class Comparison {
   HWY_INLINE Gradients gradients(const DivergenceGradient& g, const PairVectors& c) const {
     const F32 d;
     const LogRatioVectors l = log_ratios(c);
-    const V of_a = hn::Mul(c.a, hn::Sub(l.a, hn::Set(d, g.mean_a)));
-    const V of_b = kIsJsd ? hn::Mul(c.b, hn::Sub(l.b, hn::Set(d, g.mean_b))) : hn::Sub(c.b, c.a);
+    const V of_a = above_mean(c.a, l.a, g.mean_a);
+    const V of_b = kIsJsd ? above_mean(c.b, l.b, g.mean_b) : hn::Sub(c.b, c.a);
     return {hn::Mul(of_a, hn::Set(d, g.factor_a)), hn::Mul(of_b, hn::Set(d, g.factor_b))};
   }
 
  private:
+  static HWY_INLINE V above_mean(V p, V l, float mean) {
+    const F32 d;
+    const V above = hn::Sub(l, hn::Set(d, mean)), least = hn::Set(d, -kMostF32);
+    return hn::Mul(p, hn::IfThenElse(hn::Lt(above, least), least, above));
+  }
+
   static HWY_INLINE V term(V p, V l, V m) {
     const F32 d;
     const V series = horner<DivergenceSeries::kH>(&DivergenceSeries::h, l);

@@ -24,10 +24,13 @@ struct Side {
   double p(std::size_t j) const { return std::exp(logp[j]); }
 };
 
-// A logit of −∞ adds nothing, whatever it is compared with.
+// A logit of −∞ adds nothing, whatever it is compared with. A log-ratio beyond f32 is infinite.
 double term(double logp, double log_other) {
   if (logp == -kInf) return 0;
-  return log_other == -kInf ? kInf : std::exp(logp) * (logp - log_other);
+  const double p = std::exp(logp), ratio = logp - log_other;
+  if (log_other == -kInf || (ratio > static_cast<double>(kMostF32) && static_cast<float>(p) > 0))
+    return kInf;
+  return p * ratio;
 }
 
 class Pair {

@@ -65,9 +65,9 @@ struct DistillText {
     return 4e-6 * d + 4e-7 * std::sqrt(d) + 1e-13;
   }
 
-  // A gradient's element, without grad_scale/N, and how far off it may be.
+  // A gradient's element, without grad_scale/N, and how far off it may be; least: with it.
   struct Gradient {
-    Real value, slack;
+    Real value, slack, least;
   };
   Gradient of_student(std::size_t j) const {
     if (divergence == Divergence::forward_kl) return of(q[j], p[j], 1 / ts);
@@ -91,19 +91,21 @@ struct DistillText {
 
  private:
   static Gradient of(Real own, Real other, Real factor) {
-    return {factor * (own - other), factor * (4e-6L * (own + other) + 4e-7L * own)};
+    return {factor * (own - other), factor * (4e-6L * (own + other) + 4e-7L * own),
+            factor * 0x1p-148L};
   }
   static Gradient of(Real own, Real log_ratio, Real mean, Real factor) {
-    if (own == 0) return {0, 0};
-    return {factor * own * (log_ratio - mean),
-            factor * own * (4e-6L * (std::fabs(log_ratio) + std::fabs(mean)) + 4e-7L)};
+    if (own == 0) return {0, 0, 0};
+    const Real size = std::fabs(log_ratio) + std::fabs(mean);
+    return {factor * own * (log_ratio - mean), factor * own * (4e-6L * size + 4e-7L),
+            factor * size * 0x1p-149L};
   }
 };
 
 inline void expect_gradient(const Rows& gradient, std::size_t row, std::size_t j, Real scale,
                             const DistillText::Gradient& text) {
   const Real truth = scale * text.value;
-  const Real slack = std::fabs(scale) * text.slack + 0x1p-146L;
+  const Real slack = std::fabs(scale) * text.slack + text.least + 0x1p-149L;
   const float got = gradient.get(std::int64_t(row), std::int64_t(j));
   const DType dtype = gradient.dtype();
   EXPECT_TRUE(got >= rounded_to(static_cast<float>(truth - slack), dtype) &&
