@@ -119,8 +119,8 @@ struct ColumnPair {
 // x of any two logits, with `a` the first's probability: a 0 that was too small for f32 isn't one
 // that an infinite x makes infinite. At least −kMostF32; +∞ where log a is beyond it, or where b
 // is nothing at all.
-LOGSUM_HOST_DEVICE inline float log_ratio_of(const DivergencePair& pair, float za, float zb,
-                                             float a) {
+LOGSUM_HOST_DEVICE LOGSUM_DEVICE_NOINLINE inline float log_ratio_of(const DivergencePair& pair,
+                                                                    float za, float zb, float a) {
   if (za == kNegInf) return zb == kNegInf ? 0.0f : -kMostF32;
   if (zb == kNegInf) return -kNegInf;
   const double above_a = (static_cast<double>(za) - pair.a.center) * pair.inverse_ta;
@@ -147,6 +147,7 @@ struct NearColumn {
   }
 };
 
+// Of two rows that aren't far.
 LOGSUM_HOST_DEVICE inline ColumnPair near_pair(const DivergencePair& pair, float za, float zb) {
   const NearColumn a(pair.a, za), b(pair.b, zb);
   float x = ((a.r - b.r) - pair.whole) + ((a.f - b.f) + pair.part);
@@ -155,7 +156,8 @@ LOGSUM_HOST_DEVICE inline ColumnPair near_pair(const DivergencePair& pair, float
   return {a.p, b.p, x};
 }
 
-LOGSUM_HOST_DEVICE inline ColumnPair far_pair(const DivergencePair& pair, float za, float zb) {
+LOGSUM_HOST_DEVICE LOGSUM_DEVICE_NOINLINE inline ColumnPair far_pair(const DivergencePair& pair,
+                                                                     float za, float zb) {
   const float a = pair.a.far(za);
   return {a, pair.b.far(zb), log_ratio_of(pair, za, zb, a)};
 }

@@ -5,6 +5,7 @@
 
 #include "core/backend.hpp"
 #include "core/halving_tree.hpp"
+#include "core/lane_sums.hpp"
 #include "core/row_blocks.hpp"
 #include "core/workspace.hpp"
 #include "cpu/row.hpp"
@@ -89,12 +90,7 @@ class DistillVisit {
   }
 
   double loss() const {
-    struct Value {
-      double value = 0;
-      void add(const Value& other) { value += other.value; }
-    };
-    return halving_sum<Value>(plan_.rows(),
-                              [&](std::int64_t row) { return Value{rows_.terms[row]}; })
+    return halving_sum<Sum>(plan_.rows(), [&](std::int64_t row) { return Sum{rows_.terms[row]}; })
         .value;
   }
 
@@ -180,6 +176,10 @@ Status visit_rows(const DistillLossPlan& plan, const DistillVisit& visit, const 
 }  // namespace
 
 Status distill_loss(const DistillLossPlan& plan, const Context& context) {
+  if (plan.rows() == 0) {
+    set_scalar(plan.loss, 0);
+    return {};
+  }
   const auto rows = static_cast<std::size_t>(plan.rows());
   const auto tiles = static_cast<std::size_t>(tile_count(plan.columns()));
   const std::size_t records = Layout::aligned(rows * tiles * sizeof(TileRecord[2]));
@@ -189,7 +189,7 @@ Status distill_loss(const DistillLossPlan& plan, const Context& context) {
   const DistillVisit visit(plan, *kernels_for(context.simd), kept,
                            reinterpret_cast<TileRecord*>(workspace.data()));
   visit.count();
-  if (rows > 0) LOGSUM_RETURN_IF_ERROR(visit_rows(plan, visit, context));
+  LOGSUM_RETURN_IF_ERROR(visit_rows(plan, visit, context));
   set_scalar(plan.loss, visit.loss());
   return {};
 }
