@@ -21,6 +21,7 @@ OPERATIONS = {
     "logsumexp": "logsumexp",
     "approx_kl": "approx_kl",
     "policy_loss": "policy_loss",
+    "distill_loss": "distill_loss",
     "group_advantages": "group_advantages",
     "importance_weights": "importance_weights",
 }

@@ -48,6 +48,12 @@ inline PerRow<float> to_cpp(const logsum_param_f32& p) {
   return result;
 }
 
+inline PerRow<double> to_cpp(const logsum_param_f64& p) {
+  PerRow<double> result(to_cpp(p.tensor));
+  result.value = p.value;
+  return result;
+}
+
 inline PerRow<std::uint64_t> to_cpp(const logsum_param_u64& p) {
   PerRow<std::uint64_t> result(to_cpp(p.tensor));
   result.value = p.value;

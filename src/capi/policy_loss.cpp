@@ -6,12 +6,6 @@
 namespace logsum::capi {
 namespace {
 
-PerRow<double> to_cpp(const logsum_param_f64& p) {
-  PerRow<double> result(capi::to_cpp(p.tensor));
-  result.value = p.value;
-  return result;
-}
-
 PolicyOptions to_cpp(const logsum_policy_options& c) {
   return {.objective = to_enum<Objective>(c.objective),
           .ratio_level = to_enum<RatioLevel>(c.ratio_level),
@@ -87,9 +81,9 @@ PolicyLossArgs to_cpp_args(const logsum_policy_loss_args& c) {
           .grad_logits = capi::to_cpp(c.grad_logits),
           .options = to_cpp(c.options),
           .temperature = capi::to_cpp(c.temperature),
-          .normalizer = to_cpp(c.normalizer),
-          .entropy_normalizer = to_cpp(c.entropy_normalizer),
-          .grad_scale = to_cpp(c.grad_scale),
+          .normalizer = capi::to_cpp(c.normalizer),
+          .entropy_normalizer = capi::to_cpp(c.entropy_normalizer),
+          .grad_scale = capi::to_cpp(c.grad_scale),
           .ignore_index = c.ignore_index,
           .vocab_size = c.vocab_size};
 }

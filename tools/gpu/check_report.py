@@ -22,7 +22,8 @@ from render import benchmark_lines, render, totals
 ROOT = source_hash.ROOT
 SHOWN = 20
 FORWARD = ("softmax", "log_softmax", "logsumexp")
-OPERATIONS = ("sample", "token_logprobs", "measure", "merge", "approx_kl", "policy_loss", *FORWARD)
+OPERATIONS = ("sample", "token_logprobs", "measure", "merge", "approx_kl", "policy_loss")
+OPERATIONS += ("distill_loss", *FORWARD)
 OPERATIONS += tuple(f"{name}_backward" for name in FORWARD)
 REFRESH = """\
 To make a new report (CONTRIBUTING.md, "CUDA"):
