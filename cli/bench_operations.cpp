@@ -176,9 +176,8 @@ class Operations {
   }
   std::function<void()> teach() const {
     return [*this] {
-      check(log_softmax({.logits = batch(),
-                         .output = like_batch(room_->teacher),
-                         .temperature = 1.5f}),
+      check(log_softmax(
+                {.logits = batch(), .output = like_batch(room_->teacher), .temperature = 1.5f}),
             "log_softmax");
     };
   }

@@ -176,7 +176,8 @@ TEST(DistillLossLayout, HalvesOfABatchAddUp) {
     Distill half = d;
     half.normalizer = 12;
     for (auto* values : {&half.student, &half.teacher})
-      *values = {values->begin() + std::ptrdiff_t(first), values->begin() + std::ptrdiff_t(first) + 6};
+      *values = {values->begin() + std::ptrdiff_t(first),
+                 values->begin() + std::ptrdiff_t(first) + 6};
     DistillCall call(half);
     call.run();
     for (std::size_t i = 0; i < 6; ++i) EXPECT_TRUE(same_row(call, i, whole, first + i));
@@ -197,7 +198,9 @@ TEST(DistillLossLayout, EveryParameterCounts) {
       [](Distill& c) { c.beta = 0.25f; },
       [](Distill& c) { c.student_temperature = 0.9f; },
       [](Distill& c) { c.teacher_temperature = 0.9f; },
-      [](Distill& c) { c.mask = {1, 0, 1}; },
+      [](Distill& c) {
+        c.mask = {1, 0, 1};
+      },
       [](Distill& c) { c.normalizer = 5; },
       [](Distill& c) { c.vocab_size = 299; },
   };

@@ -56,8 +56,8 @@ TEST(DistillLossSpecial, AnyTwoHealthyRows) {
         SCOPED_TRACE(names[i] + ", divergence " + std::to_string(int(divergence)));
         const DistillText text(d, i);
         const auto truth = static_cast<double>(text.value());
-        const bool is_finite = truth <= double(std::numeric_limits<float>::max()) &&
-                               !has_ratio_beyond_f32(text);
+        const bool is_finite =
+            truth <= double(std::numeric_limits<float>::max()) && !has_ratio_beyond_f32(text);
         for (const DistillCall* call : {&reference, &first}) {
           EXPECT_EQ(call->status_of(i), is_finite ? RowStatus::ok : RowStatus::overflow);
           if (is_finite)
@@ -155,11 +155,11 @@ TEST(DistillLossSpecial, BadRowsSayWhatTheyAreAndHarmNoOther) {
     for (const SickRow& sick : sick_rows()) {
       std::vector<float> z = healthy();
       sick.infect(z);
-      const RowStatus status = sick.name == "empty" ? RowStatus::empty
-                               : sick.name.rfind("pos_inf", 0) == 0 &&
-                                       sick.name != "pos_inf_and_nan"
-                                   ? RowStatus::pos_inf
-                                   : RowStatus::nan;
+      const RowStatus status =
+          sick.name == "empty" ? RowStatus::empty
+          : sick.name.rfind("pos_inf", 0) == 0 && sick.name != "pos_inf_and_nan"
+              ? RowStatus::pos_inf
+              : RowStatus::nan;
       add(z, healthy(), status);
       add(healthy(), z, status);
     }

@@ -56,7 +56,7 @@ inline constexpr float kMostF32 = std::numeric_limits<float>::max();
 struct DivergenceSeries {
   static constexpr int kH = 7, kE = 5, kL = 4;
   static constexpr float h(int i) {
-    constexpr float k[] = {0x1p-1f,           -0x1.55557cp-3f, 0x1.555504p-5f, -0x1.10fce8p-7f,
+    constexpr float k[] = {0x1p-1f,         -0x1.55557cp-3f,  0x1.555504p-5f, -0x1.10fce8p-7f,
                            0x1.6c272cp-10f, -0x1.aa419cp-13f, 0x1.a2c5dep-16f};
     return k[i];
   }
@@ -244,7 +244,8 @@ LOGSUM_HOST_DEVICE inline DivergenceTerms divergence_terms(const DivergencePair&
   const LogRatios l = log_ratios(pair, c);
   float divergence = divergence_term(c.a, l.a, l.m);
   if (pair.is_jsd)
-    divergence = std::fma(pair.weight_a, divergence, pair.weight_b * divergence_term(c.b, l.b, l.m));
+    divergence =
+        std::fma(pair.weight_a, divergence, pair.weight_b * divergence_term(c.b, l.b, l.m));
   return {divergence, c.a * l.a, c.b * l.b};
 }
 

@@ -160,11 +160,9 @@ Status visit_rows(const DistillLossPlan& plan, const DistillVisit& visit, const 
   };
   const auto each_run = [&](void (DistillVisit::*step)(std::int64_t, std::int64_t, std::int64_t)
                                 const) {
-    return parallel_runs(
-        context, rows, tiles,
-        [&](std::int64_t row, std::int64_t first, std::int64_t last, TileScratch&) {
-          (visit.*step)(row, first, last);
-        });
+    return parallel_runs(context, rows, tiles,
+                         [&](std::int64_t row, std::int64_t first, std::int64_t last,
+                             TileScratch&) { (visit.*step)(row, first, last); });
   };
   LOGSUM_RETURN_IF_ERROR(each_run(&DistillVisit::measure));
   LOGSUM_RETURN_IF_ERROR(each_row(&DistillVisit::join));

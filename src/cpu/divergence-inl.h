@@ -134,8 +134,7 @@ HWY_INLINE V log_of_rest(V y, V u) {
   const I32 di;
   const auto root_half = hn::Set(di, 0x3f3504f3);
   const auto bits = hn::Add(hn::BitCast(di, y), hn::Set(di, 0x3f800000 - 0x3f3504f3));
-  const V mantissa =
-      hn::BitCast(d, hn::Add(hn::And(bits, hn::Set(di, 0x7fffff)), root_half));
+  const V mantissa = hn::BitCast(d, hn::Add(hn::And(bits, hn::Set(di, 0x7fffff)), root_half));
   const auto k = hn::Sub(hn::ShiftRight<23>(bits), hn::Set(di, 127));
   const V f = hn::IfThenElse(hn::RebindMask(d, hn::Eq(k, hn::Zero(di))), hn::Sub(hn::Zero(d), u),
                              hn::Sub(mantissa, hn::Set(d, 1.0f)));
@@ -205,15 +204,13 @@ class Comparison {
     const V s = hn::IfThenElse(hn::Lt(distance, most), distance, most);
     const V series = horner<DivergenceSeries::kE>(&DivergenceSeries::e, s);
     const V least = hn::Set(d, std::numeric_limits<float>::min()), size = hn::Abs(larger);
-    const V ratio =
-        hn::Div(hn::Abs(smaller), hn::IfThenElse(hn::Lt(size, least), least, size));
+    const V ratio = hn::Div(hn::Abs(smaller), hn::IfThenElse(hn::Lt(size, least), least, size));
     const V one = hn::Set(d, 1.0f);
     const auto is_near = hn::Lt(s, hn::Set(d, 0.5f));
     const V lacks = hn::IfThenElse(is_near, hn::Mul(s, series), hn::Sub(one, ratio));
     const V rest = hn::IfThenElse(is_near, hn::Sub(one, lacks), ratio);
     const V y = fma(weight_of_smaller, rest, weight_of_larger);
-    const V of_larger =
-        hn::Sub(hn::Zero(d), log_of_rest(y, hn::Mul(weight_of_smaller, lacks)));
+    const V of_larger = hn::Sub(hn::Zero(d), log_of_rest(y, hn::Mul(weight_of_smaller, lacks)));
     V of_smaller = hn::Sub(of_larger, s);
     if (HWY_UNLIKELY(is_uneven_)) {
       const V lower = hn::Div(hn::Mul(weight_of_larger, lacks), y);
@@ -287,9 +284,9 @@ inline void write_divergence_gradients(const Tile& a, const Tile& b, const Diver
       const int columns = HWY_MIN(a.columns - begin, kChunk);
       const auto write = [&](const float* values, const GradientTile& to) HWY_ATTR {
         if (to.out == nullptr) return;
-        write_as(to.dtype, Plain{values}, columns,
-                 static_cast<std::byte*>(to.out) +
-                     static_cast<std::size_t>(begin) * size_of(to.dtype));
+        write_as(
+            to.dtype, Plain{values}, columns,
+            static_cast<std::byte*>(to.out) + static_cast<std::size_t>(begin) * size_of(to.dtype));
       };
       write(of_a, to_a);
       write(of_b, to_b);

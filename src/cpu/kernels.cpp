@@ -30,11 +30,23 @@ constexpr SimdTarget target_id() {
   }
 }
 
-constexpr Kernels kKernels = {
-    target_id(),        &measure_tiles,  &load_tile,   &find_value,       &count_greater,
-    &draw_weights,      &spread_weights, kSpreadError, &emit_exp,         &emit_logprobs,
-    &emit_with_entropy, &sum_products,   &sum_live,    &softmax_gradient, &log_softmax_gradient,
-    &sum_divergence,    &write_divergence_gradients};
+constexpr Kernels kKernels = {target_id(),
+                              &measure_tiles,
+                              &load_tile,
+                              &find_value,
+                              &count_greater,
+                              &draw_weights,
+                              &spread_weights,
+                              kSpreadError,
+                              &emit_exp,
+                              &emit_logprobs,
+                              &emit_with_entropy,
+                              &sum_products,
+                              &sum_live,
+                              &softmax_gradient,
+                              &log_softmax_gradient,
+                              &sum_divergence,
+                              &write_divergence_gradients};
 
 }  // namespace logsum::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -24,8 +24,7 @@ __global__ __launch_bounds__(kThreads) void count_kernel(const __grid_constant__
     own += call.plan.mask.counts(row);
   atomicAdd(&counted, own);
   __syncthreads();
-  if (threadIdx.x == 0)
-    *call.kept.totals = call.plan.totals(static_cast<std::int64_t>(counted));
+  if (threadIdx.x == 0) *call.kept.totals = call.plan.totals(static_cast<std::int64_t>(counted));
 }
 
 // A thread per row.
@@ -52,8 +51,8 @@ __global__ __launch_bounds__(kGridThreads) void finish_kernel(
 
 __global__ __launch_bounds__(kThreads) void loss_kernel(const __grid_constant__ DistillCall call) {
   __shared__ Shared<HalvingRoom<Sum, kThreads>> room;
-  const Sum sum = halving_sum_of_block(
-      call.plan.rows(), *room, [&](std::int64_t row) { return Sum{call.kept.terms[row]}; });
+  const Sum sum = halving_sum_of_block(call.plan.rows(), *room,
+                                       [&](std::int64_t row) { return Sum{call.kept.terms[row]}; });
   if (threadIdx.x == 0) set_scalar(call.plan.loss, sum.value);
 }
 
@@ -78,8 +77,7 @@ Status distill_loss(const DistillLossPlan& plan, const Context& context) {
   LOGSUM_RETURN_IF_ERROR(sum_pairs(call, inside));
   LOGSUM_RETURN_IF_ERROR(launch_kernel(finish_kernel, grid_for(plan.rows(), kGridThreads),
                                        kGridThreads, 0, inside, call, tiles));
-  if (plan.loss)
-    LOGSUM_RETURN_IF_ERROR(launch_kernel(loss_kernel, 1, kThreads, 0, inside, call));
+  if (plan.loss) LOGSUM_RETURN_IF_ERROR(launch_kernel(loss_kernel, 1, kThreads, 0, inside, call));
   return plan.wants_gradient() ? write_pairs(call, inside) : Status();
 }
 

@@ -109,8 +109,7 @@ __device__ __forceinline__ void fill_padding(const Side& side, std::int64_t row)
   const RowsView& grad = side.grad;
   const TensorTile padding(static_cast<std::byte*>(grad.column(row, grad.columns)),
                            static_cast<std::int64_t>(size_of(grad.dtype)), grad.dtype);
-  for (int i = warp_lane(); i < side.padded_columns; i += kWarp)
-    fill_one(padding, i, 0.0f);
+  for (int i = warp_lane(); i < side.padded_columns; i += kWarp) fill_one(padding, i, 0.0f);
 }
 
 __global__ __launch_bounds__(kTileWarps* kWarp) void write_kernel(
@@ -150,8 +149,8 @@ __global__ __launch_bounds__(kTileWarps* kWarp) void write_kernel(
       StepValues zb = load_step(b, layout, first, columns - first);
 #pragma unroll
       for (int i = 0; i < kPositions; ++i) {
-        const ColumnGradients g = divergence_gradients(
-            known.pair, known.gradient, pair_of(known.pair, za.v[i], zb.v[i]));
+        const ColumnGradients g =
+            divergence_gradients(known.pair, known.gradient, pair_of(known.pair, za.v[i], zb.v[i]));
         za.v[i] = g.a;
         zb.v[i] = g.b;
       }

@@ -59,8 +59,8 @@ Status make_plan(const DistillLossArgs& args, DistillLossPlan& plan) noexcept {
   };
   LOGSUM_RETURN_IF_ERROR(rows("completion_mask", args.completion_mask,
                               {.dtypes = {DType::boolean, DType::u8}}, plan.mask));
-  LOGSUM_RETURN_IF_ERROR(check_few(check, {"loss", args.loss}, {DType::f32, DType::f64}, 1,
-                                   Use::output, plan.loss));
+  LOGSUM_RETURN_IF_ERROR(
+      check_few(check, {"loss", args.loss}, {DType::f32, DType::f64}, 1, Use::output, plan.loss));
   LOGSUM_RETURN_IF_ERROR(rows("per_token_loss", args.per_token_loss,
                               {.dtypes = {DType::f32}, .output = true}, plan.per_token_loss));
   LOGSUM_RETURN_IF_ERROR(rows("row_status", args.row_status,

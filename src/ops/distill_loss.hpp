@@ -10,8 +10,8 @@ namespace logsum {
 
 // What the whole batch has in common.
 struct DistillTotals {
-  double per_row = 0;  // 1/N
-  double factor = 0;   // grad_scale/N
+  double per_row = 0;    // 1/N
+  double factor = 0;     // grad_scale/N
   bool is_valid = true;  // else a normalizer or grad_scale on the device is out of range
 };
 

@@ -15,8 +15,7 @@ inline Status check_temperature(const Checker& check, const PerRow<float>& tempe
                                 const char* name = "temperature") noexcept {
   view.value = temperature.value;
   if (temperature.tensor.present())
-    return check.per_row({name, temperature.tensor}, reference, leading, {DType::f32},
-                         view.tensor);
+    return check.per_row({name, temperature.tensor}, reference, leading, {DType::f32}, view.tensor);
   if (is_valid_temperature(temperature.value)) return {};
   if (zero == ZeroTemperature::is_greedy && temperature.value == 0.0f) return {};
   return check.invalid("%s is %g, must be in [2^-64, 2^64]%s", name,

@@ -82,7 +82,8 @@ class Pair {
   double p(std::size_t j) const { return teacher_.p(j); }
   double q(std::size_t j) const { return student_.p(j); }
   double log_m(std::size_t j) const {
-    const double a = std::log(beta()) + teacher_.logp[j], b = std::log1p(-beta()) + student_.logp[j];
+    const double a = std::log(beta()) + teacher_.logp[j],
+                 b = std::log1p(-beta()) + student_.logp[j];
     const double larger = std::max(a, b);
     return larger == -kInf ? larger : larger + std::log1p(std::exp(std::min(a, b) - larger));
   }

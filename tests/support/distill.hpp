@@ -140,10 +140,10 @@ class DistillCall {
 
  private:
   Rows make(const DistillForm& form, DType dtype) const {
-    const Layout layout{"rows", -1, [form](std::int64_t rows, std::int64_t columns) {
-                          return Layout::Place{
-                              {rows, columns}, {columns + form.padding, 1}, form.misalign};
-                        }};
+    const Layout layout{
+        "rows", -1, [form](std::int64_t rows, std::int64_t columns) {
+          return Layout::Place{{rows, columns}, {columns + form.padding, 1}, form.misalign};
+        }};
     return Rows(layout, std::int64_t(d.rows()), d.columns, dtype);
   }
   template <class T>

@@ -46,8 +46,7 @@ struct DistillText {
       if (divergence == Divergence::jsd) {
         const Real a = log_p[j] + std::log(beta), b = log_q[j] + std::log1p(-beta);
         const Real most = std::max(a, b), least = std::min(a, b);
-        beside_p = beside_q =
-            std::isinf(most) ? most : most + std::log1p(std::exp(least - most));
+        beside_p = beside_q = std::isinf(most) ? most : most + std::log1p(std::exp(least - most));
       }
       of_p.push_back(std::isinf(log_p[j]) ? 0 : log_p[j] - beside_p);
       of_q.push_back(std::isinf(log_q[j]) ? 0 : log_q[j] - beside_q);
