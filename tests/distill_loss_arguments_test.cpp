@@ -177,37 +177,12 @@ TEST(DistillLossArguments, ShapesAndValues) {
 }
 
 TEST(DistillLossArguments, OverlapsAreRefused) {
-  const std::vector<std::pair<const char*, Tensor& (*)(Call&)>> outputs = {
-      {"loss", of<&A::loss>},
-      {"per_token_loss", of<&A::per_token_loss>},
-      {"row_status", of<&A::row_status>},
-      {"grad_student", of<&A::grad_student>},
-      {"grad_teacher", of<&A::grad_teacher>}};
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    for (std::size_t j = 0; j < outputs.size(); ++j) {
-      if (i == j) continue;
-      Call call;
-      outputs[i].second(call).data = outputs[j].second(call).data;
-      const std::string first = outputs[std::min(i, j)].first,
-                        second = outputs[std::max(i, j)].first;
-      expect_refusal(call, StatusCode::invalid_argument,
-                     {"outputs " + first + " and " + second + " overlap in memory"});
-    }
-    for (const auto* fields : {&kRows, &kSingles, &kLogits})
-      for (const Field<Call>& input : *fields) {
-        if (input.output || std::string(input.name) == "loss") continue;
-        // The input's first bytes: a gradient on all of its logits would be in place.
-        const std::string output = outputs[i].first, name = input.name;
-        const bool is_in_place = (output == "grad_student" && name == "student_logits") ||
-                                 (output == "grad_teacher" && name == "teacher_logits");
-        Call call;
-        outputs[i].second(call).data =
-            static_cast<std::byte*>(input.of(call).data) + (is_in_place ? 8 : 0);
-        expect_refusal(
-            call, StatusCode::invalid_argument,
-            {std::string("output ") + outputs[i].first + " overlaps input " + input.name});
-      }
-  }
+  expect_overlaps_refused<Call>(
+      {kSingles[0], kRows[1], kRows[2], kGradients[0], kGradients[1]},
+      {kLogits[0], kLogits[1], kRows[0], kRows[3], kRows[4], kSingles[1], kSingles[2]},
+      [](const std::string& output, const std::string& input) {
+        return output.rfind("grad_", 0) == 0 && input == output.substr(5) + "_logits";
+      });
   Call in_place;
   in_place.args.grad_student = in_place.args.student_logits;
   in_place.args.grad_teacher = in_place.args.teacher_logits;

@@ -277,40 +277,14 @@ TEST(PolicyLossArguments, OptionsOutOfRange) {
 }
 
 TEST(PolicyLossArguments, OverlapsAreRefused) {
-  const std::vector<std::pair<const char*, Tensor& (*)(Call&)>> outputs = {
-      {"loss", of<&A::loss>},
-      {"per_token_loss", of<&A::per_token_loss>},
-      {"per_token_logps", of<&A::per_token_logps>},
-      {"per_token_kl", of<&A::per_token_kl>},
-      {"entropy", of<&A::entropy>},
-      {"metrics", of<&A::metrics>},
-      {"row_status", of<&A::row_status>},
-      {"grad_logits", of<&A::grad_logits>}};
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    for (std::size_t j = 0; j < outputs.size(); ++j) {
-      if (i == j) continue;
-      Call call;
-      outputs[i].second(call).data = outputs[j].second(call).data;
-      const std::string first = outputs[std::min(i, j)].first,
-                        second = outputs[std::max(i, j)].first;
-      expect_refusal(call, StatusCode::invalid_argument,
-                     {"outputs " + first + " and " + second + " overlap in memory"});
-    }
-    for (const auto* fields : {&kTokens, &kSingles, &kOthers})
-      for (const Field<Call>& input : *fields) {
-        Call call;
-        if (input.output || std::string(input.name) == "metrics" ||
-            std::string(input.name) == "loss")
-          continue;
-        // The input's first bytes: logits whole would be in place.
-        Tensor& out = outputs[i].second(call);
-        const bool is_in_place = std::string(input.name) == "logits" && i + 1 == outputs.size();
-        out.data = static_cast<std::byte*>(input.of(call).data) + (is_in_place ? 8 : 0);
-        expect_refusal(
-            call, StatusCode::invalid_argument,
-            {std::string("output ") + outputs[i].first + " overlaps input " + input.name});
-      }
-  }
+  std::vector<Field<Call>> outputs = {kSingles[0]}, inputs = {kOthers[0], kOthers[1]};
+  for (const Field<Call>& field : kTokens) (field.output ? outputs : inputs).push_back(field);
+  outputs.insert(outputs.end() - 1, kOthers[2]);  // in the order in which they are checked
+  outputs.push_back(kGradient[0]);
+  inputs.insert(inputs.end(), kSingles.begin() + 1, kSingles.end());
+  expect_overlaps_refused(outputs, inputs, [](const std::string& output, const std::string& input) {
+    return output == "grad_logits" && input == "logits";
+  });
   Call in_place;
   in_place.args.grad_logits = in_place.args.logits;
   EXPECT_TRUE(in_place.run().ok());

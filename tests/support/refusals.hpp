@@ -148,6 +148,31 @@ void expect_refused_by_rows(const std::vector<Field<Call>>& fields, const std::s
   }
 }
 
+// Any output on any other, and on any input: on its first bytes, or where `is_in_place(output,
+// input)`, as all of it would then be allowed, a little behind them.
+template <class Call, class IsInPlace>
+void expect_overlaps_refused(const std::vector<Field<Call>>& outputs,
+                             const std::vector<Field<Call>>& inputs, const IsInPlace& is_in_place) {
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const std::string name = outputs[i].name;
+    for (std::size_t j = 0; j < outputs.size(); ++j) {
+      if (i == j) continue;
+      Call call;
+      outputs[i].of(call).data = outputs[j].of(call).data;
+      const std::string first = outputs[std::min(i, j)].name, second = outputs[std::max(i, j)].name;
+      expect_refusal(call, StatusCode::invalid_argument,
+                     {"outputs " + first + " and " + second + " overlap in memory"});
+    }
+    for (const Field<Call>& input : inputs) {
+      Call call;
+      outputs[i].of(call).data = static_cast<std::byte*>(input.of(call).data) +
+                                 (is_in_place(name, std::string(input.name)) ? 8 : 0);
+      expect_refusal(call, StatusCode::invalid_argument,
+                     {"output " + name + " overlaps input " + input.name});
+    }
+  }
+}
+
 template <class Call, class Args>
 void expect_refusals(const std::vector<Refusal<Args>>& refusals) {
   for (const Refusal<Args>& refusal : refusals) {
