@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // distill_loss: a divergence between the distributions of a teacher's and a student's logits, and
-// its gradient with respect to either, from two reads of both.
+// its gradient with respect to either.
 //
 //   p = softmax(teacher / T_t),  q = softmax(student / T_s),  a and b are log-ratios below
 //   forward_kl  d = Σ p·a                   a = log p − log q
