@@ -30,59 +30,66 @@ bool has_ratio_beyond_f32(const DistillText& text) {
 }
 
 // Every pair of healthy rows: masks, holes, staircases, ±10^37.
+void expect_pairs_of_healthy_rows(Divergence divergence, std::int64_t columns, DType dtype) {
+  Distill d;
+  d.columns = columns;
+  d.divergence = divergence;
+  d.student_dtype = d.teacher_dtype = dtype;
+  d.beta = 0.35f;
+  std::vector<std::string> names;
+  const auto values = healthy_values(columns, dtype);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    for (const std::size_t by : {1, 4, 9}) {
+      d.add(values[i], values[(i + by) % values.size()]);
+      names.push_back(healthy_rows()[i].name + " by " +
+                      healthy_rows()[(i + by) % values.size()].name);
+    }
+  DistillCall first(d);
+  first.run(fast_contexts()[0]);
+  for (const Context& context : merge_contexts()) {
+    SCOPED_TRACE(test::name_of(context));
+    const DistillBounds& bounds = bounds_of(d, context);
+    DistillCall call(d);
+    call.run(context);
+    if (has_cpu_bits(context)) {
+      EXPECT_TRUE(same_results(call, first));
+    }
+    for (std::size_t i = 0; i < d.rows(); ++i) {
+      SCOPED_TRACE(names[i] + ", divergence " + std::to_string(int(divergence)));
+      const DistillText text(d, i);
+      const auto truth = static_cast<double>(text.value());
+      const bool is_finite =
+          truth <= double(std::numeric_limits<float>::max()) && !has_ratio_beyond_f32(text);
+      EXPECT_EQ(call.status_of(i), is_finite ? RowStatus::ok : RowStatus::overflow);
+      if (is_finite)
+        EXPECT_NEAR(double(call.token_loss[i]), truth, text.slack(bounds) + 0x1p-24 * truth);
+      else
+        EXPECT_EQ(call.token_loss[i], kInf);
+      // The gradient that no mean of log-ratios is subtracted in is as ever.
+      const bool student_has_mean = divergence != Divergence::forward_kl;
+      const bool teacher_has_mean = divergence != Divergence::reverse_kl;
+      const Real scale = 1 / static_cast<Real>(d.rows());
+      for (std::size_t j = 0; j < text.p.size() && !::testing::Test::HasFailure(); ++j) {
+        if (is_finite || !student_has_mean)
+          expect_gradient(call.grad_student, i, j, scale, text.of_student(j), bounds);
+        if (is_finite || !teacher_has_mean)
+          expect_gradient(call.grad_teacher, i, j, scale, text.of_teacher(j), bounds);
+      }
+      if (::testing::Test::HasFailure()) return;
+      if (is_finite) continue;
+      EXPECT_EQ(gradient_is(call.grad_student, i, kNaN), student_has_mean);
+      EXPECT_EQ(gradient_is(call.grad_teacher, i, kNaN), teacher_has_mean);
+    }
+  }
+}
+
 TEST(DistillLossSpecial, AnyTwoHealthyRows) {
   for (const Divergence divergence : kDivergences)
-    for (const std::int64_t columns : {50, 5000}) {
-      Distill d;
-      d.columns = columns;
-      d.divergence = divergence;
-      d.beta = 0.35f;
-      std::vector<std::string> names;
-      const auto values = healthy_values(columns, DType::f32);
-      for (std::size_t i = 0; i < values.size(); ++i)
-        for (const std::size_t by : {1, 4, 9}) {
-          d.add(values[i], values[(i + by) % values.size()]);
-          names.push_back(healthy_rows()[i].name + " by " +
-                          healthy_rows()[(i + by) % values.size()].name);
-        }
-      DistillCall reference(d), first(d);
-      reference.run(kReference);
-      first.run(fast_contexts()[0]);
-      for (const Context& context : fast_contexts()) {
-        DistillCall call(d);
-        EXPECT_TRUE(same_results(call.run(context), first)) << test::name_of(context);
+    for (const DType dtype : {DType::f32, DType::bf16})
+      for (const std::int64_t columns : {50, 5000}) {
+        expect_pairs_of_healthy_rows(divergence, columns, dtype);
+        if (HasFailure()) return;
       }
-      for (std::size_t i = 0; i < d.rows(); ++i) {
-        SCOPED_TRACE(names[i] + ", divergence " + std::to_string(int(divergence)));
-        const DistillText text(d, i);
-        const auto truth = static_cast<double>(text.value());
-        const bool is_finite =
-            truth <= double(std::numeric_limits<float>::max()) && !has_ratio_beyond_f32(text);
-        for (const DistillCall* call : {&reference, &first}) {
-          EXPECT_EQ(call->status_of(i), is_finite ? RowStatus::ok : RowStatus::overflow);
-          if (is_finite)
-            EXPECT_NEAR(double(call->token_loss[i]), truth, text.slack() + 0x1p-24 * truth);
-          else
-            EXPECT_EQ(call->token_loss[i], kInf);
-        }
-        // The gradient that no mean of log-ratios is subtracted in is as ever.
-        const bool student_has_mean = divergence != Divergence::forward_kl;
-        const bool teacher_has_mean = divergence != Divergence::reverse_kl;
-        const Real scale = 1 / static_cast<Real>(d.rows());
-        for (std::size_t j = 0; j < text.p.size(); ++j) {
-          if (is_finite || !student_has_mean)
-            expect_gradient(first.grad_student, i, j, scale, text.of_student(j));
-          if (is_finite || !teacher_has_mean)
-            expect_gradient(first.grad_teacher, i, j, scale, text.of_teacher(j));
-          if (HasFailure()) return;
-        }
-        if (is_finite) continue;
-        for (const DistillCall* call : {&reference, &first}) {
-          EXPECT_EQ(gradient_is(call->grad_student, i, kNaN), student_has_mean);
-          EXPECT_EQ(gradient_is(call->grad_teacher, i, kNaN), teacher_has_mean);
-        }
-      }
-    }
 }
 
 TEST(DistillLossSpecial, WhatTheSecondCannotBe) {

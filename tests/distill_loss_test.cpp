@@ -112,9 +112,14 @@ TEST(DistillLoss, OfAnyTwoDtypesAndTheirGradients) {
         DistillCall first(d, {.narrow_gradients = true});
         first.run();
         expect_text(first);
-        for (const Context& context : fast_contexts()) {
+        for (const Context& context : contract_contexts()) {
+          SCOPED_TRACE(test::name_of(context));
           DistillCall call(d, {.narrow_gradients = true});
-          EXPECT_TRUE(same_results(call.run(context), first)) << test::name_of(context);
+          call.run(context);
+          if (has_cpu_bits(context))
+            EXPECT_TRUE(same_results(call, first));
+          else
+            expect_text(call, bounds_of(d, context));
         }
         if (HasFailure()) return;
       }

@@ -68,13 +68,18 @@ struct DistillLossPlan {
   LOGSUM_HOST_DEVICE const Side& first() const { return teacher_is_first() ? teacher : student; }
   LOGSUM_HOST_DEVICE const Side& second() const { return teacher_is_first() ? student : teacher; }
 
+  LOGSUM_HOST_DEVICE const MeasuredRow& first_of(const MeasuredPair& measured) const {
+    return teacher_is_first() ? measured.teacher : measured.student;
+  }
+  LOGSUM_HOST_DEVICE const MeasuredRow& second_of(const MeasuredPair& measured) const {
+    return teacher_is_first() ? measured.student : measured.teacher;
+  }
+
   // Of rows that are ok. `factor`: of all probabilities.
   LOGSUM_HOST_DEVICE DivergencePair pair(std::int64_t row, const MeasuredPair& measured,
                                          double factor) const {
     const float ta = first().temperature(row), tb = second().temperature(row);
-    const MeasuredRow& a = teacher_is_first() ? measured.teacher : measured.student;
-    const MeasuredRow& b = teacher_is_first() ? measured.student : measured.teacher;
-    DivergencePair pair(a, ta, b, tb, factor);
+    DivergencePair pair(first_of(measured), ta, second_of(measured), tb, factor);
     if (divergence == Divergence::jsd) pair.set_jsd(beta);
     return pair;
   }
@@ -111,6 +116,7 @@ struct DistillRows {
   DistilledRow* rows;      // [rows]
   double* terms;           // [rows]: what each adds to the loss
   DivergenceSums* sums;    // [rows, tiles]
+  std::uint8_t* exact;     // [rows, tiles]: a GPU's, of tiles that aren't computed quickly
 
   // Lays them out from `memory`; returns how many bytes they take.
   std::size_t lay(void* memory, std::size_t row_count, std::size_t tiles) {
@@ -120,6 +126,7 @@ struct DistillRows {
     layout.take(rows, row_count);
     layout.take(terms, row_count);
     layout.take(sums, row_count * tiles);
+    layout.take(exact, row_count * tiles);
     return layout.used();
   }
 };
