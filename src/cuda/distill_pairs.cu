@@ -110,8 +110,8 @@ __global__ __launch_bounds__(kTileWarps* kWarp) void sum_kernel(
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const DistillLossPlan& plan = call.plan;
   for_each_tile(grid, [&](std::int64_t row, std::int64_t tile) {
-    if (only != nullptr && only[row * grid.tiles + tile] == 0) return;
     if (!is_compared(call, row)) return;
+    if (only != nullptr && only[row * grid.tiles + tile] == 0) return;
     __syncwarp();
     if (warp_lane() == 0) *pairs[warp] = plan.pair(row, call.kept.measured[row], 1);
     __syncwarp();
@@ -124,9 +124,14 @@ __global__ __launch_bounds__(kTileWarps* kWarp) void sum_kernel(
   });
 }
 
-// Whether the quick kernel writes a row but for its marked tiles: its factors, lifted, fit.
-__device__ __forceinline__ bool lift(DivergenceGradient& gradient, const DistillTotals& totals) {
-  return gradient.multiply(totals.factor * QuickRow::kUnlift);
+// Whether the quick kernel writes a row but for its marked tiles: for what gradients are multiplied
+// by at least, and at most, f32 has room beside the lift.
+__device__ __forceinline__ bool has_room(const DistillLossPlan& plan, const DistillTotals& totals,
+                                         std::int64_t row) {
+  const float ta = plan.first().temperature(row), tb = plan.second().temperature(row);
+  const double factor = fabs(totals.factor);
+  const double weight = plan.divergence == Divergence::jsd ? DivergencePair::kUneven : 1;
+  return factor * weight / fmax(ta, tb) >= 0x1p-80 && factor / fmin(ta, tb) <= 0x1p80;
 }
 
 template <bool kIsJsd>
@@ -146,7 +151,7 @@ __device__ __noinline__ void know_quickly(const DistillCall& call, std::int64_t 
   known.suits = suits_quick(pair);
   if (writes) {
     known.gradient = DivergenceGradient(pair, call.kept.rows[row].sums);
-    known.suits &= lift(known.gradient, *call.kept.totals);
+    known.gradient.multiply(call.kept.totals->factor * QuickRow::kUnlift);
   }
   known.quick =
       QuickDivergence<kIsJsd>(pair, plan.first_of(measured).log_ratio,
@@ -258,16 +263,15 @@ __global__ __launch_bounds__(kTileWarps* kWarp) void write_kernel(
       fill_padding(of_b, row);
     }
     if (!fates.writes_a && !fates.writes_b) return;
+    if (only != nullptr && only[row * grid.tiles + tile] == 0 &&
+        has_room(plan, *call.kept.totals, row))
+      return;
     __syncwarp();
     if (warp_lane() == 0) {
       known.pair = plan.pair(row, call.kept.measured[row], call.kept.totals->factor);
       known.gradient = DivergenceGradient(known.pair, call.kept.rows[row].sums);
     }
     __syncwarp();
-    if (only != nullptr && only[row * grid.tiles + tile] == 0) {
-      DivergenceGradient gradient = known.gradient;
-      if (lift(gradient, *call.kept.totals)) return;
-    }
     write_tile_of_pair(ExactColumns{known.pair}, known.gradient, plan, row, tile, fates);
   });
 }
@@ -281,11 +285,11 @@ __global__ __launch_bounds__(kTileWarps* kWarp, kQuickWrites) void write_quickly
   for_each_tile(grid, [&](std::int64_t row, std::int64_t tile) {
     const Fates fates(call, row);
     if (!fates.writes_a && !fates.writes_b) return;
-    if (call.kept.exact[row * grid.tiles + tile] != 0) return;
+    if (call.kept.exact[row * grid.tiles + tile] != 0 || !has_room(plan, *call.kept.totals, row))
+      return;
     __syncwarp();
     if (warp_lane() == 0) know_quickly(call, row, true, known);
     __syncwarp();
-    if (!known.suits) return;
     const QuickDivergence<kIsJsd> quick = known.quick;
     const DivergenceGradient gradient = known.gradient;
     write_tile_of_pair(quick, gradient, plan, row, tile, fates);
