@@ -7,6 +7,7 @@
 #include "errors.hpp"
 #include "logsum/approx_kl.hpp"
 #include "logsum/cross_entropy.hpp"
+#include "logsum/distill_loss.hpp"
 #include "logsum/logsumexp.hpp"
 #include "logsum/merge.hpp"
 #include "logsum/policy_loss.hpp"
@@ -25,7 +26,7 @@ constexpr std::int64_t kDraws = 64;
 struct Room {
   std::vector<std::int64_t> targets, token;
   std::vector<float> logprobs, lse, entropy, target_logits[2], advantages;
-  std::vector<std::byte> rows, gradients;  // each of the logits' size
+  std::vector<std::byte> rows, gradients, teacher;  // each of the logits' size
   std::vector<std::byte> records[2];
   std::uint64_t calls = 0;  // each draws with other uniforms
 };
@@ -63,7 +64,9 @@ class Operations {
         {"policy_loss", rows, false, true, learn(0.0f)},
         {"policy_loss + entropy", rows, false, true, learn(0.01f)},
         {"cross_entropy", rows, false, true, classify()},
-        {"preference_loss", rows, false, true, prefer()}};
+        {"preference_loss", rows, false, true, prefer()},
+        {"distill_loss, jsd", rows, false, true, distil(Divergence::jsd), teach()},
+        {"distill_loss, forward KL", rows, false, true, distil(Divergence::forward_kl), teach()}};
     if (z_.columns() > kTileColumns)
       list.push_back({"measure, merge: two shards", rows, true, true, shards()});
     if (z_.dtype() == DType::f32) list.push_back({"approx_kl", rows, false, true, compare()});
@@ -187,6 +190,26 @@ class Operations {
                                     .grad_logits = like_batch(room_->gradients),
                                     .options = {.reference_free = true}};
       check(preference_loss(args, context), "preference_loss");
+    };
+  }
+
+  // From a teacher that is the student at another temperature.
+  Run distil(Divergence divergence) const {
+    return [=, *this](const Context& context) {
+      check(distill_loss({.student_logits = batch(),
+                          .teacher_logits = like_batch(room_->teacher),
+                          .loss = Tensor::of(room_->lse.data(), {1}),
+                          .grad_student = like_batch(room_->gradients),
+                          .divergence = divergence},
+                         context),
+            "distill_loss");
+    };
+  }
+  std::function<void()> teach() const {
+    return [*this] {
+      check(log_softmax(
+                {.logits = batch(), .output = like_batch(room_->teacher), .temperature = 1.5f}),
+            "log_softmax");
     };
   }
 

@@ -7,6 +7,7 @@
 #include "errors.hpp"
 #include "logsum/approx_kl.hpp"
 #include "logsum/cross_entropy.hpp"
+#include "logsum/distill_loss.hpp"
 #include "logsum/logsumexp.hpp"
 #include "logsum/measure.hpp"
 #include "logsum/merge.hpp"
@@ -260,11 +261,37 @@ class Operations {
                                    .loss = args.loss,
                                    .per_token_loss = per_row(DType::f32),
                                    .grad_logits = args.grad_logits};
-    return {loss("policy_loss", kMap, args), loss("policy_loss + entropy", kMap, entropy),
-            loss("policy_loss, sequence level", kJoin, sequence),
-            make("cross_entropy", kMap, &cross_entropy, &cross_entropy_workspace_size, classes,
-                 &CrossEntropyArgs::logits),
-            preferences(args)};
+    std::vector<GpuOperation> list = {
+        loss("policy_loss", kMap, args), loss("policy_loss + entropy", kMap, entropy),
+        loss("policy_loss, sequence level", kJoin, sequence),
+        make("cross_entropy", kMap, &cross_entropy, &cross_entropy_workspace_size, classes,
+             &CrossEntropyArgs::logits),
+        preferences(args)};
+    for (GpuOperation& operation : distillations(args.grad_logits))
+      list.push_back(std::move(operation));
+    return list;
+  }
+
+  // From a teacher that is the student at another temperature, made once before.
+  std::vector<GpuOperation> distillations(const Tensor& gradient) {
+    const Tensor teacher = like_logits();
+    DistillLossArgs args{.teacher_logits = teacher,
+                         .loss = on_gpu(std::vector<double>(1)),
+                         .grad_student = gradient};
+    const auto distillation = [&](const char* name, Divergence divergence) {
+      args.divergence = divergence;
+      GpuOperation made = make(name, kJoin, &distill_loss, &distill_loss_workspace_size, args,
+                               &DistillLossArgs::student_logits);
+      made.prepare = [teacher, &z = z_](const Context& context) {
+        Context own = context;
+        own.workspace = {};  // the loss's may be too small
+        check(log_softmax({.logits = z.tensor(0), .output = teacher, .temperature = 1.5f}, own),
+              "log_softmax");
+      };
+      return made;
+    };
+    return {distillation("distill_loss, jsd", Divergence::jsd),
+            distillation("distill_loss, forward KL", Divergence::forward_kl)};
   }
 
   std::vector<GpuOperation> softmaxes() {

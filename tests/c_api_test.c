@@ -424,6 +424,43 @@ static void preference_options_are_set_by_name(void) {
   CHECK(options.beta == 0.1f && options.gamma == 0.5f && options.desirable_weight == 1);
 }
 
+/* A teacher of 1/2, 1/4, 1/8, 1/8 and a student of the same reversed. */
+static void distill_loss_of_a_pair(void) {
+  const float wanted[4] = {-0.375f, -0.125f, 0.125f, 0.375f};
+  float grad[4], opposite[4], token_loss = 9;
+  int32_t row_status = 9;
+  double loss = 9;
+  logsum_distill_loss_args args = logsum_distill_loss_args_defaults();
+  args.student_logits = matrix_of(logits[1], LOGSUM_F32, 1, 4);
+  args.teacher_logits = matrix_of(logits[0], LOGSUM_F32, 1, 4);
+  args.loss = logsum_tensor_contiguous(&loss, LOGSUM_F64, 0, NULL);
+  args.per_token_loss = vector_of(&token_loss, LOGSUM_F32, 1);
+  args.row_status = vector_of(&row_status, LOGSUM_I32, 1);
+  args.grad_student = matrix_of(grad, LOGSUM_F32, 1, 4);
+  args.grad_teacher = matrix_of(opposite, LOGSUM_F32, 1, 4);
+  CHECK(logsum_distill_loss_workspace_size(&args) > 0);
+  CHECK_OK(logsum_distill_loss(&args, NULL));
+  CHECK(fabs(loss - 0.141703) < 1e-5 && fabsf(token_loss - 0.141703f) < 1e-5f);
+  CHECK(row_status == LOGSUM_ROW_OK);
+
+  args.divergence = LOGSUM_FORWARD_KL;
+  CHECK_OK(logsum_distill_loss(&args, NULL));
+  CHECK(fabs(loss - 0.606504) < 1e-5 && close_to(grad, wanted, 4));
+  args.divergence = LOGSUM_REVERSE_KL;
+  args.normalizer.value = 4;
+  args.grad_scale.value = -4;
+  CHECK_OK(logsum_distill_loss(&args, NULL));
+  CHECK(fabs(loss - 0.606504 / 4) < 1e-5 && close_to(opposite, wanted, 4));
+
+  args.divergence = LOGSUM_JSD;
+  args.beta = 1;
+  CHECK(strstr(logsum_distill_loss(&args, NULL).message, "beta is 1, must be in"));
+  args.divergence = 256;
+  CHECK(logsum_distill_loss(&args, NULL).code == LOGSUM_INVALID_ARGUMENT);
+  CHECK(logsum_distill_loss(NULL, NULL).code == LOGSUM_INVALID_ARGUMENT);
+  CHECK(logsum_distill_loss_workspace_size(NULL) == 0);
+}
+
 static void advantages_of_a_group(void) {
   float rewards[3] = {1, 2, 6}, advantages[3], mean = 9, std = 9;
   const float wanted[3] = {-0.5f, -0.25f, 0.75f}, wanted_rloo[3] = {-3, -1.5f, 4.5f};
@@ -637,6 +674,7 @@ int main(void) {
   preference_loss_of_two_sequences();
   preference_options_are_set_by_name();
   policy_options_are_set_by_name();
+  distill_loss_of_a_pair();
   advantages_of_a_group();
   weights_of_two_sequences();
   structs_are_versioned();

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "logsum/approx_kl.hpp"
+#include "logsum/distill_loss.hpp"
 #include "logsum/group_advantages.hpp"
 #include "logsum/importance_weights.hpp"
 #include "logsum/logsumexp.hpp"
@@ -151,6 +152,9 @@ TEST(Workspace, SizesOfNonsense) {
         preference_loss_workspace_size({.logits = on_gpu}),
         preference_loss_workspace_size({.logits = z, .cu_seqlens = huge}),
         preference_loss_workspace_size({.logits = z, .vocab_size = kMost}),
+        distill_loss_workspace_size({.student_logits = huge}),
+        distill_loss_workspace_size({.student_logits = on_gpu}),
+        distill_loss_workspace_size({.student_logits = z, .vocab_size = kMost}),
         group_advantages_workspace_size({.rewards = on_gpu, .scale = AdvantageScale::batch}),
         importance_weights_workspace_size({.old_per_token_logps = on_gpu, .count = z}),
         importance_weights_workspace_size({.cu_seqlens = huge, .count = z})};

@@ -143,38 +143,19 @@ TEST(CrossEntropyArguments, Others) {
 }
 
 TEST(CrossEntropyArguments, OverlapsAreRefused) {
-  const std::vector<std::pair<const char*, Tensor& (*)(Call&)>> outputs = {
-      {"loss", of<&A::loss>},
-      {"z_loss", of<&A::z_loss>},
-      {"per_token_loss", of<&A::per_token_loss>},
-      {"lse", of<&A::lse>},
-      {"row_status", of<&A::row_status>},
-      {"grad_logits", of<&A::grad_logits>}};
-  const std::vector<std::pair<const char*, Tensor& (*)(Call&)>> inputs = {
-      {"targets", of<&A::targets>},
-      {"class_weights", of<&A::class_weights>},
-      {"grad_loss", of<&A::grad_loss>},
-      {"normalizer", scalar_of<&A::normalizer>},
-      {"grad_scale", scalar_of<&A::grad_scale>}};
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    for (std::size_t j = i + 1; j < outputs.size(); ++j) {
-      Call call;
-      outputs[i].second(call).data = outputs[j].second(call).data;
-      expect_refusal(call, StatusCode::invalid_argument,
-                     {std::string("outputs ") + outputs[i].first + " and " + outputs[j].first});
-    }
-    for (const auto& input : inputs) {
-      Call call;
-      outputs[i].second(call).data = input.second(call).data;
-      expect_refusal(
-          call, StatusCode::invalid_argument,
-          {std::string("output ") + outputs[i].first + " overlaps input " + input.first});
-    }
-  }
-  Call shifted, in_place;
-  shifted.args.grad_logits.data = shifted.logits + 2;
-  expect_refusal(shifted, StatusCode::invalid_argument,
-                 {"output grad_logits overlaps input logits"});
+  expect_overlaps_refused<Call>({{"loss", of<&A::loss>},
+                                 {"z_loss", of<&A::z_loss>},
+                                 {"per_token_loss", of<&A::per_token_loss>},
+                                 {"lse", of<&A::lse>},
+                                 {"row_status", of<&A::row_status>},
+                                 {"grad_logits", of<&A::grad_logits>}},
+                                {{"logits", of<&A::logits>},
+                                 {"targets", of<&A::targets>},
+                                 {"class_weights", of<&A::class_weights>},
+                                 {"grad_loss", of<&A::grad_loss>},
+                                 {"normalizer", scalar_of<&A::normalizer>},
+                                 {"grad_scale", scalar_of<&A::grad_scale>}});
+  Call in_place;
   in_place.args.grad_logits = in_place.args.logits;
   EXPECT_TRUE(in_place.run().ok());
 }

@@ -23,6 +23,7 @@ OPERATIONS = {
     "policy_loss": "policy_loss",
     "cross_entropy": "cross_entropy",
     "preference_loss": "preference_loss",
+    "distill_loss": "distill_loss",
     "group_advantages": "group_advantages",
     "importance_weights": "importance_weights",
 }

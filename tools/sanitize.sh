@@ -22,7 +22,7 @@ ctest --test-dir build/address-undefined --output-on-failure -j2 -E '^example_gr
 
 threaded=(context invariance_machine invariance_layout shards softmax softmax_backward logsumexp
   approx_kl policy_loss_rows policy_loss_special preference_loss_rows preference_loss_special
-  group_advantages importance_weights)
+  distill_loss_layout group_advantages importance_weights)
 build thread "${threaded[@]/%/_test}"
 pattern=$(IFS='|' && echo "^(${threaded[*]/%/_test})\$")
 GTEST_FILTER='*Threads*:*SameTime*:*InPlace*:*LargeBatch*:*Workspace*:Shards.*' \

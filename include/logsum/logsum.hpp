@@ -6,6 +6,7 @@
 #include "logsum/context.hpp"
 #include "logsum/cross_entropy.hpp"
 #include "logsum/devices.hpp"
+#include "logsum/distill_loss.hpp"
 #include "logsum/dlpack.hpp"
 #include "logsum/draw.hpp"
 #include "logsum/dtype.hpp"

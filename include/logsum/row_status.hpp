@@ -15,8 +15,8 @@ enum class RowStatus : std::int32_t {
   pos_inf = 4,        // a +∞ (and no NaN): NaN results
   bad_target = 5,     // a target outside [0, vocab_size): its log-prob is NaN
   bad_parameter = 6,  // a per-row parameter out of range: NaN results
-  overflow = 7,       // of a loss: the token's (preference_loss: its pair's), or its derivative,
-                      // is beyond f32
+  overflow = 7,  // losses: the token's (distill_loss: the row's, preference_loss: its pair's), or
+                 // its derivative, is beyond f32
 };
 
 constexpr const char* to_string(RowStatus status) noexcept {

@@ -52,6 +52,7 @@ const BackendTable kTables[] = {
      .policy_loss = &cuda::policy_loss,
      .cross_entropy = &cuda::cross_entropy,
      .preference_loss = &cuda::preference_loss,
+     .distill_loss = &cuda::distill_loss,
      .group_advantages = &cuda::group_advantages,
      .importance_weights = &cuda::importance_weights},
 #endif

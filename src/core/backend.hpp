@@ -27,6 +27,7 @@ namespace logsum {
   OPERATION(policy_loss, PolicyLossPlan)               \
   OPERATION(cross_entropy, CrossEntropyPlan)           \
   OPERATION(preference_loss, PreferenceLossPlan)       \
+  OPERATION(distill_loss, DistillLossPlan)             \
   OPERATION(group_advantages, GroupAdvantagesPlan)     \
   OPERATION(importance_weights, ImportanceWeightsPlan)
 

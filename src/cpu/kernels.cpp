@@ -12,6 +12,7 @@
 
 #include "cpu/backward-inl.h"
 #include "cpu/columns-inl.h"
+#include "cpu/divergence-inl.h"
 #include "cpu/draw-inl.h"
 #include "cpu/emit-inl.h"
 #include "cpu/load-inl.h"
@@ -30,12 +31,25 @@ constexpr SimdTarget target_id() {
   }
 }
 
-constexpr Kernels kKernels = {target_id(),       &measure_tiles,       &load_tile,
-                              &find_value,       &count_greater,       &draw_weights,
-                              &spread_weights,   kSpreadError,         &emit_exp,
-                              &emit_logprobs,    &emit_with_entropy,   &cap_tile,
-                              &emit_columns,     &sum_products,        &sum_live,
-                              &softmax_gradient, &log_softmax_gradient};
+constexpr Kernels kKernels = {target_id(),
+                              &measure_tiles,
+                              &load_tile,
+                              &find_value,
+                              &count_greater,
+                              &draw_weights,
+                              &spread_weights,
+                              kSpreadError,
+                              &emit_exp,
+                              &emit_logprobs,
+                              &emit_with_entropy,
+                              &cap_tile,
+                              &emit_columns,
+                              &sum_products,
+                              &sum_live,
+                              &softmax_gradient,
+                              &log_softmax_gradient,
+                              &sum_divergence,
+                              &write_divergence_gradients};
 
 }  // namespace logsum::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

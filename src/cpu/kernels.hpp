@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "core/column_gradient.hpp"
+#include "core/divergence.hpp"
 #include "core/measure.hpp"
 #include "core/row_exp.hpp"
 #include "core/row_sum.hpp"
@@ -48,6 +49,12 @@ struct MeasureSpec {
   bool moment = false;                  // for the entropy; at the first temperature only
   const Temperature* second = nullptr;  // optional: once more at another, from the same read
   TileSpread* spread = nullptr;  // optional, per tile at the first temperature; not with a moment
+};
+
+// Where a tile's gradient goes; null: nowhere.
+struct GradientTile {
+  void* out;
+  DType dtype;
 };
 
 struct Kernels {
@@ -103,6 +110,12 @@ struct Kernels {
   void (*softmax_gradient)(const Tile& g, const Tile& p, const RowSum& sum, void* out, DType dtype);
   void (*log_softmax_gradient)(const Tile& g, const Tile& logp, const RowSum& sum, void* out,
                                DType dtype);
+
+  // Of a tile of each of two rows: what it adds to their divergence, then the gradients of both.
+  DivergenceSums (*sum_divergence)(const Tile& a, const Tile& b, const DivergencePair& pair);
+  void (*write_divergence_gradients)(const Tile& a, const Tile& b, const DivergencePair& pair,
+                                     const DivergenceGradient& gradient, const GradientTile& to_a,
+                                     const GradientTile& to_b);
 };
 
 // The weight in draw units of a value from draw_weights.

@@ -81,6 +81,28 @@ struct NoEmit {
   void operator()(std::int64_t, std::int64_t, std::int64_t, TileScratch&) const {}
 };
 
+// Whether there are enough rows to give each of them to one thread.
+inline bool are_many(const Context& context, std::int64_t rows) {
+  const int threads = threads_of(executor_of(context));
+  return rows >= 2 * threads || threads == 1;
+}
+
+// body(row, first, last, scratch) for runs of the tiles of few rows: each is cut into so many that
+// every thread has some.
+template <class Body>
+Status parallel_runs(const Context& context, std::int64_t rows, std::int64_t tiles,
+                     const Body& body, const TaskRooms& rooms = {}) {
+  const int threads = threads_of(executor_of(context));
+  const std::int64_t runs = std::min<std::int64_t>(tiles, 4 * threads / rows + 1);
+  return parallel_rows(
+      context, rows * runs,
+      [&](std::int64_t i, TaskScratch& scratch) {
+        const std::int64_t run = i % runs;
+        body(i / runs, tiles * run / runs, tiles * (run + 1) / runs, scratch);
+      },
+      rooms);
+}
+
 // measure(row, first, last, scratch) for runs of tiles that make up each row; finish(row, scratch)
 // once per row after all of its tiles; then, where the row itself is written, emit(row, first,
 // last, scratch) for runs that make it up.
@@ -88,8 +110,7 @@ template <class Measure, class Finish, class Emit = NoEmit>
 Status visit_runs(const Context& context, std::int64_t rows, std::int64_t tiles,
                   const Measure& measure, const Finish& finish, const Emit& emit = {},
                   const TaskRooms& rooms = {}) {
-  const int threads = threads_of(executor_of(context));
-  if (rows >= 2 * threads || threads == 1) {
+  if (are_many(context, rows)) {
     return parallel_rows(
         context, rows,
         [&](std::int64_t row, TaskScratch& scratch) {
@@ -99,23 +120,12 @@ Status visit_runs(const Context& context, std::int64_t rows, std::int64_t tiles,
         },
         rooms);
   }
-  // Few rows: each is cut into so many runs that every thread has some.
-  const std::int64_t runs = std::min<std::int64_t>(tiles, 4 * threads / rows + 1);
-  const auto each_run = [&](const auto& body) {
-    return parallel_rows(
-        context, rows * runs,
-        [&](std::int64_t i, TaskScratch& scratch) {
-          const std::int64_t run = i % runs;
-          body(i / runs, tiles * run / runs, tiles * (run + 1) / runs, scratch);
-        },
-        rooms);
-  };
-  LOGSUM_RETURN_IF_ERROR(each_run(measure));
+  LOGSUM_RETURN_IF_ERROR(parallel_runs(context, rows, tiles, measure, rooms));
   LOGSUM_RETURN_IF_ERROR(parallel_rows(context, rows, finish));
   if constexpr (std::is_same_v<Emit, NoEmit>)
     return {};
   else
-    return each_run(emit);
+    return parallel_runs(context, rows, tiles, emit, rooms);
 }
 
 }  // namespace logsum::cpu

@@ -67,7 +67,9 @@ Status make_plan(const CrossEntropyArgs& args, CrossEntropyPlan& plan) noexcept 
   LOGSUM_RETURN_IF_ERROR(elements("lse", args.lse, {.dtypes = reals, .output = true}, plan.lse));
   LOGSUM_RETURN_IF_ERROR(elements("row_status", args.row_status,
                                   {.dtypes = {DType::i32}, .output = true}, plan.row_status));
-  LOGSUM_RETURN_IF_ERROR(check_gradient(check, {"grad_logits", args.grad_logits}, logits, plan));
+  LOGSUM_RETURN_IF_ERROR(check_gradient(check, {"grad_logits", args.grad_logits}, logits,
+                                        plan.logits.columns, plan.grad_logits,
+                                        plan.padded_columns));
   LOGSUM_RETURN_IF_ERROR(check_normalizer(check, "normalizer", args.normalizer, plan.normalizer));
   LOGSUM_RETURN_IF_ERROR(check_factor(check, "grad_scale", args.grad_scale, plan.grad_scale));
 

@@ -63,16 +63,16 @@ Status check_range(const Checker& check, const OptionRange& r) noexcept {
 }
 
 Status check_gradient(const Checker& check, const Argument& grad, const Argument& logits,
-                      LossPlan& plan) noexcept {
+                      std::int64_t columns, RowsView& view, std::int64_t& padded) noexcept {
   if (!grad.tensor.present()) return {};
-  LOGSUM_RETURN_IF_ERROR(check.logits(grad, 0, plan.grad_logits));
+  LOGSUM_RETURN_IF_ERROR(check.logits(grad, 0, view));
   LOGSUM_RETURN_IF_ERROR(check.shape(grad, logits, logits.tensor.rank, 0));
   if (grad.tensor.dtype != logits.tensor.dtype && grad.tensor.dtype != DType::f32)
     return check.invalid("%s has dtype %s, must be %s (%s') or f32", grad.name,
                          to_string(grad.tensor.dtype), to_string(logits.tensor.dtype), logits.name);
   LOGSUM_RETURN_IF_ERROR(check.writable(grad));
-  plan.padded_columns = plan.grad_logits.columns - plan.logits.columns;
-  plan.grad_logits.columns = plan.logits.columns;
+  padded = view.columns - columns;
+  view.columns = columns;
   return {};
 }
 

@@ -38,9 +38,9 @@ Status check_enum(const Checker& check, const char* name, Enum value, Enum last)
                        static_cast<int>(last));
 }
 
-// The gradient of checked logits.
+// The gradient of checked logits, which have `columns`; `padded`: how many more it has.
 Status check_gradient(const Checker& check, const Argument& grad, const Argument& logits,
-                      LossPlan& plan) noexcept;
+                      std::int64_t columns, RowsView& view, std::int64_t& padded) noexcept;
 
 // Arguments that depend on how sequences lie in the rows of logits.
 class SequenceChecks {

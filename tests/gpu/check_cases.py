@@ -33,6 +33,7 @@ BENCHMARK = {
             *("sample", "token_logprobs + lse", "measure", "merge, two shards", "approx_kl"),
             *("softmax", "softmax_backward", "log_softmax", "log_softmax_backward"),
             *("logsumexp", "logsumexp_backward", "policy_loss", "cross_entropy", "preference_loss"),
+            "distill_loss, jsd",
         )
         for times in (("per-device", 8e-6), ("cross-device", 1e-5))
     ],

@@ -43,6 +43,7 @@ void count_call();
   OPERATION(policy_loss, PolicyLossArgs)                          \
   OPERATION(cross_entropy, CrossEntropyArgs)                      \
   OPERATION(preference_loss, PreferenceLossArgs)                  \
+  OPERATION(distill_loss, DistillLossArgs)                        \
   OPERATION(group_advantages, GroupAdvantagesArgs)                \
   OPERATION(importance_weights, ImportanceWeightsArgs)            \
   WORKSPACE_SIZE(token_logprobs, TokenLogprobsArgs)               \
@@ -56,6 +57,7 @@ void count_call();
   WORKSPACE_SIZE(policy_loss, PolicyLossArgs)                     \
   WORKSPACE_SIZE(cross_entropy, CrossEntropyArgs)                 \
   WORKSPACE_SIZE(preference_loss, PreferenceLossArgs)             \
+  WORKSPACE_SIZE(distill_loss, DistillLossArgs)                   \
   WORKSPACE_SIZE(group_advantages, GroupAdvantagesArgs)           \
   WORKSPACE_SIZE(importance_weights, ImportanceWeightsArgs)
 

@@ -148,30 +148,44 @@ void expect_refused_by_rows(const std::vector<Field<Call>>& fields, const std::s
   }
 }
 
-// Outputs may not overlap one another, nor inputs: not even the first bytes of these, but for a
-// gradient (the last output) that is the logits.
 template <class Call>
-using NamedTensors = std::vector<std::pair<const char*, std::function<Tensor&(Call&)>>>;
+using NamedTensors = std::vector<std::pair<std::string, std::function<Tensor&(Call&)>>>;
 
+template <class Call>
+NamedTensors<Call> tensors_of_fields(const std::vector<Field<Call>>& fields) {
+  NamedTensors<Call> tensors;
+  for (const Field<Call>& field : fields) tensors.emplace_back(field.name, field.of);
+  return tensors;
+}
+
+// A gradient may be its logits.
+inline bool may_be_in_place(const std::string& output, const std::string& input) {
+  return output == "grad_logits"
+             ? input == "logits"
+             : output.rfind("grad_", 0) == 0 && input == output.substr(5) + "_logits";
+}
+
+// Outputs may not overlap one another, nor inputs: not even the first bytes of these, or, where all
+// of it would then be in place, some behind them.
 template <class Call>
 void expect_overlaps_refused(const NamedTensors<Call>& outputs, const NamedTensors<Call>& inputs) {
   const auto refused = [](Call& call, const std::string& phrase) {
     expect_refusal(call, StatusCode::invalid_argument, {phrase});
   };
   for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const auto& [output, tensor] = outputs[i];
     for (std::size_t j = 0; j < outputs.size(); ++j) {
       if (i == j) continue;
       Call call;
-      outputs[i].second(call).data = outputs[j].second(call).data;
-      refused(call, std::string("outputs ") + outputs[std::min(i, j)].first + " and " +
+      tensor(call).data = outputs[j].second(call).data;
+      refused(call, "outputs " + outputs[std::min(i, j)].first + " and " +
                         outputs[std::max(i, j)].first + " overlap in memory");
     }
-    for (const auto& [name, input] : inputs) {
+    for (const auto& [input, read] : inputs) {
       Call call;
-      const bool is_in_place = std::string(name) == "logits" && i + 1 == outputs.size();
-      outputs[i].second(call).data =
-          static_cast<std::byte*>(input(call).data) + (is_in_place ? 8 : 0);
-      refused(call, std::string("output ") + outputs[i].first + " overlaps input " + name);
+      tensor(call).data =
+          static_cast<std::byte*>(read(call).data) + (may_be_in_place(output, input) ? 8 : 0);
+      refused(call, "output " + output + " overlaps input " + input);
     }
   }
 }

@@ -141,6 +141,21 @@ inline std::vector<Tensor*> tensors_of(CrossEntropyArgs& a) {
           &a.row_status, &a.grad_logits, &a.normalizer.tensor, &a.grad_scale.tensor};
 }
 
+inline std::vector<Tensor*> tensors_of(DistillLossArgs& a) {
+  return {&a.student_logits,
+          &a.teacher_logits,
+          &a.completion_mask,
+          &a.loss,
+          &a.per_token_loss,
+          &a.row_status,
+          &a.grad_student,
+          &a.grad_teacher,
+          &a.student_temperature.tensor,
+          &a.teacher_temperature.tensor,
+          &a.normalizer.tensor,
+          &a.grad_scale.tensor};
+}
+
 inline std::vector<Tensor*> tensors_of(GroupAdvantagesArgs& a) {
   return {&a.rewards, &a.mask, &a.advantages, &a.mean, &a.std, &a.group_status};
 }

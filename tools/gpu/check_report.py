@@ -23,7 +23,7 @@ ROOT = source_hash.ROOT
 SHOWN = 20
 FORWARD = ("softmax", "log_softmax", "logsumexp")
 OPERATIONS = ("sample", "token_logprobs", "measure", "merge", "approx_kl", *FORWARD)
-OPERATIONS += ("policy_loss", "cross_entropy", "preference_loss")
+OPERATIONS += ("policy_loss", "cross_entropy", "preference_loss", "distill_loss")
 OPERATIONS += tuple(f"{name}_backward" for name in FORWARD)
 REFRESH = """\
 To make a new report (CONTRIBUTING.md, "CUDA"):

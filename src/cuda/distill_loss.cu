@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// distill_loss on the GPU: its steps (distill_call.hpp), and those that are small.
+#include "core/backend.hpp"
+#include "core/lane_sums.hpp"
+#include "cuda/device/grid.cuh"
+#include "cuda/device/halving_sum.cuh"
+#include "cuda/distill_call.hpp"
+#include "cuda/grid.hpp"
+#include "cuda/launch_kernel.hpp"
+#include "cuda/scratch.hpp"
+
+namespace logsum::cuda {
+namespace {
+
+constexpr int kThreads = 512;
+
+__global__ __launch_bounds__(kThreads) void count_kernel(const __grid_constant__ DistillCall call) {
+  __shared__ unsigned long long counted;
+  if (threadIdx.x == 0) counted = 0;
+  __syncthreads();
+  unsigned long long own = 0;
+#pragma unroll 8
+  for (std::int64_t row = threadIdx.x; row < call.plan.rows(); row += kThreads)
+    own += call.plan.mask.counts(row);
+  atomicAdd(&counted, own);
+  __syncthreads();
+  if (threadIdx.x == 0) *call.kept.totals = call.plan.totals(static_cast<std::int64_t>(counted));
+}
+
+// A thread per row.
+__global__ __launch_bounds__(kGridThreads) void finish_kernel(
+    const __grid_constant__ DistillCall call, std::int64_t tiles) {
+  const DistillLossPlan& plan = call.plan;
+  const DistillTotals& totals = *call.kept.totals;
+  each_by_thread(plan.rows(), [&](std::int64_t row) {
+    DistilledRow result;
+    if (plan.mask.counts(row)) {
+      const MeasuredPair& measured = call.kept.measured[row];
+      result.status = status_of_pair(measured.student.status, measured.teacher.status);
+      if (!totals.is_valid) result.status = RowStatus::bad_parameter;
+    }
+    if (result.status == RowStatus::ok) {
+      const DivergenceSums* const sums = call.kept.sums + row * tiles;
+#pragma unroll 8
+      for (std::int64_t tile = 0; tile < tiles; ++tile) result.sums.add(sums[tile]);
+    }
+    call.kept.terms[row] = plan.write_row(row, totals, result);
+    call.kept.rows[row] = result;
+  });
+}
+
+__global__ __launch_bounds__(kThreads) void loss_kernel(const __grid_constant__ DistillCall call) {
+  __shared__ Shared<HalvingRoom<Sum, kThreads>> room;
+  const Sum sum = halving_sum_of_block(call.plan.rows(), *room,
+                                       [&](std::int64_t row) { return Sum{call.kept.terms[row]}; });
+  if (threadIdx.x == 0) set_scalar(call.plan.loss, sum.value);
+}
+
+__global__ void empty_kernel(const __grid_constant__ ElementsView loss) { set_scalar(loss, 0); }
+
+}  // namespace
+
+Status distill_loss(const DistillLossPlan& plan, const Context& context) {
+  if (plan.rows() == 0) return launch_kernel(empty_kernel, 1, 1, 0, context, plan.loss);
+  const std::int64_t tiles = tile_count(plan.columns());
+  const auto rows = static_cast<std::size_t>(plan.rows());
+  const std::size_t visit = Layout::aligned(span_bytes(plan.rows(), tiles));
+  DistillCall call{plan, {}};
+  const DeviceScratch scratch(visit + call.kept.lay(nullptr, rows, static_cast<std::size_t>(tiles)),
+                              DeviceScratch::Counters::used, context);
+  LOGSUM_RETURN_IF_ERROR(scratch.status());
+  call.kept.lay(scratch.at<std::byte>(visit), rows, static_cast<std::size_t>(tiles));
+  const Context inside = scratch.in(context);
+  LOGSUM_RETURN_IF_ERROR(launch_kernel(count_kernel, 1, kThreads, 0, inside, call));
+  LOGSUM_RETURN_IF_ERROR(measure_side(call, false, inside));
+  LOGSUM_RETURN_IF_ERROR(measure_side(call, true, inside));
+  LOGSUM_RETURN_IF_ERROR(sum_pairs(call, inside));
+  LOGSUM_RETURN_IF_ERROR(launch_kernel(finish_kernel, grid_for(plan.rows(), kGridThreads),
+                                       kGridThreads, 0, inside, call, tiles));
+  if (plan.loss) LOGSUM_RETURN_IF_ERROR(launch_kernel(loss_kernel, 1, kThreads, 0, inside, call));
+  return plan.wants_gradient() ? write_pairs(call, inside) : Status();
+}
+
+}  // namespace logsum::cuda
