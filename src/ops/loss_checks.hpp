@@ -83,7 +83,9 @@ Status check_rows_of_loss(const Checker& check, const Argument& logits,
       shapes.tokens("targets", args.targets, {DType::i32, DType::i64}, plan.targets, true));
   LOGSUM_RETURN_IF_ERROR(shapes.tokens("completion_mask", args.completion_mask,
                                        {DType::boolean, DType::u8}, plan.completion_mask));
-  LOGSUM_RETURN_IF_ERROR(check_gradient(check, {"grad_logits", args.grad_logits}, logits, plan));
+  LOGSUM_RETURN_IF_ERROR(check_gradient(check, {"grad_logits", args.grad_logits}, logits,
+                                        plan.logits.columns, plan.grad_logits,
+                                        plan.padded_columns));
   LOGSUM_RETURN_IF_ERROR(check_temperature(check, args.temperature, logits, logits.tensor.rank - 1,
                                            ZeroTemperature::refused, plan.temperature));
   LOGSUM_RETURN_IF_ERROR(check_factor(check, "grad_scale", args.grad_scale, plan.grad_scale));
