@@ -110,7 +110,7 @@ class CrossEntropyVisit {
  private:
   template <class Value>
   static double sum(std::int64_t n, const Value& value) {
-    return halving_sum<PlainSum>(n, [&](std::int64_t i) { return PlainSum{value(i)}; }).value;
+    return halving_sum<Sum>(n, [&](std::int64_t i) { return Sum{value(i)}; }).value;
   }
 
   CappedRow row_of(std::int64_t row) const { return {kernels_, plan_.logits, row, plan_.softcap}; }

@@ -55,8 +55,8 @@ class PolicyVisit {
     const PolicySequence sequence = plan_.sequence(coupling, length, i);
     const double u = plan_.unit(*rows_.totals, length);
     if (coupled) {
-      const double slope = halving_sum<PolicySlope>(count, [&](std::int64_t token) {
-                             return PolicySlope{product(u, terms(at(token), sequence).slope)};
+      const double slope = halving_sum<Sum>(count, [&](std::int64_t token) {
+                             return Sum{product(u, terms(at(token), sequence).slope)};
                            }).value;
       for (std::int64_t token = 0; token < count; ++token)
         rows_.derivatives[at(token).row] = plan_.derivatives(

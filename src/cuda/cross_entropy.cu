@@ -17,18 +17,18 @@ constexpr int kPiece = static_cast<int>(CrossEntropyRows::kPiece);
 
 __global__ __launch_bounds__(kListThreads) void list_kernel(
     const __grid_constant__ CrossEntropyCall call, unsigned* counter) {
-  __shared__ Shared<HalvingRoom<PlainSum, kListThreads>> room;
+  __shared__ Shared<HalvingRoom<Sum, kListThreads>> room;
   const CrossEntropyPlan& plan = call.plan;
   ListCounts counts;
   if (!list_rows(plan, call.rows, {}, counter, counts)) return;
   double weights = 0, column_weight = 0;
   if (plan.counts_weights())
     weights = halving_sum_of_block(plan.logits.rows, *room, [&](std::int64_t row) {
-                return PlainSum{plan.counts(row) ? plan.weight_of_row(row) : 0};
+                return Sum{plan.counts(row) ? plan.weight_of_row(row) : 0};
               }).value;
   if (plan.label_smoothing != 0)
     column_weight = halving_sum_of_block(plan.logits.columns, *room, [&](std::int64_t column) {
-                      return PlainSum{plan.weight(column)};
+                      return Sum{plan.weight(column)};
                     }).value;
   if (threadIdx.x == 0) *call.rows.totals = plan.totals(counts.kept, weights, column_weight);
 }

@@ -31,7 +31,7 @@ __device__ __forceinline__ double column_sum(const CrossEntropyPlan& plan, const
       for (int j = 0; j < 4; ++j)
         if (first + j < tile.columns)
           lanes[j] += plan.weighted(first_column + first + j, tile.value(first + j));
-    PlainSum sum{(lanes[0] + lanes[1]) + (lanes[2] + lanes[3])};
+    Sum sum{(lanes[0] + lanes[1]) + (lanes[2] + lanes[3])};
     add_neighbours(sum, kWarp);
     halves[half] = sum.value;
   }
@@ -92,8 +92,7 @@ __global__ __launch_bounds__(kGridThreads) void score_columns_kernel(
     if (totals.is_valid) scored = scored_columns<Exp>(call, row, call.rows.records + row * tiles);
     if (warp_lane() != 0) return;
     const double* const sums = call.rows.column_sums + row * tiles;
-    const double sum =
-        halving_sum<PlainSum>(tiles, [&](std::int64_t k) { return PlainSum{sums[k]}; }).value;
+    const double sum = halving_sum<Sum>(tiles, [&](std::int64_t k) { return Sum{sums[k]}; }).value;
     call.rows.scored[row] = scored;
     call.rows.status[row] = scored.status;
     call.rows.logps[row] = scored.logp;

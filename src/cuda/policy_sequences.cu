@@ -15,7 +15,7 @@ constexpr int kThreads = 512;
 
 union SequenceRoom {
   HalvingRoom<PolicyCoupling, kThreads> coupling;
-  HalvingRoom<PolicySlope, kThreads> slope;
+  HalvingRoom<Sum, kThreads> slope;
   HalvingRoom<PolicySums, kThreads> sums;
 };
 
@@ -44,10 +44,10 @@ class SequenceVisit {
           count_, room.coupling, [&](std::int64_t i) { return PolicyCoupling(options, token(i)); });
     const PolicySequence sequence = plan_.sequence(coupling, length, index_);
     const double u = plan_.unit(totals_, length);
-    PolicySlope slope;
+    Sum slope;
     if (has_sequence_ratio(options))
       slope = halving_sum_of_block(count_, room.slope, [&](std::int64_t i) {
-        return PolicySlope{product(u, terms(i, sequence).slope)};
+        return Sum{product(u, terms(i, sequence).slope)};
       });
     return halving_sum_of_block(count_, room.sums, [&](std::int64_t i) {
       const ListedRow at = call_.rows.list[first_ + i];

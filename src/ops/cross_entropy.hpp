@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/column_gradient.hpp"
+#include "core/lane_sums.hpp"
 #include "core/policy_terms.hpp"
 #include "core/results.hpp"
 #include "logsum/cross_entropy.hpp"
@@ -24,12 +25,6 @@ struct CrossEntropySums {
     loss += other.loss;
     z_loss += other.z_loss;
   }
-};
-
-// A sum in f64, for trees.
-struct PlainSum {
-  double value = 0;
-  LOGSUM_HOST_DEVICE void add(const PlainSum& other) { value += other.value; }
 };
 
 struct CrossEntropyPlan : LossPlan {

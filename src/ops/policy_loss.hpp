@@ -2,6 +2,7 @@
 // policy_loss after validation: where a token's inputs are, what becomes of a token, and the sums.
 #pragma once
 
+#include "core/lane_sums.hpp"
 #include "core/policy_terms.hpp"
 #include "logsum/policy_loss.hpp"
 #include "ops/loss_plan.hpp"
@@ -12,12 +13,6 @@ namespace logsum {
 struct PolicyTotals : LossTotals {
   double per_unit = 0;     // 1/N of the aggregation
   double per_entropy = 0;  // entropy_coef/N of the entropy's mean
-};
-
-// What a sequence's ratio gets of its tokens' gradients.
-struct PolicySlope {
-  double value = 0;
-  LOGSUM_HOST_DEVICE void add(const PolicySlope& other) { value += other.value; }
 };
 
 // What tokens add up to.
