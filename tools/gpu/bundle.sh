@@ -10,7 +10,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 bundle=$(realpath -m "${1:-$root/build/gpu-bundle}")
 cd "$root"
 build=build/gpu
-largest=$((120 << 20))  # to be copied to another machine: packed by xz a fifth of it
+largest=$((160 << 20))  # to be copied to another machine: packed by xz a fifth of it
 architectures=${CUDAARCHS:-90-real}
 # The wheels before 13.4 lack a program without which none starts.
 sanitizer_wheel=nvidia-cuda-sanitizer-api==13.4.92
