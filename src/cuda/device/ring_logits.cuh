@@ -59,22 +59,17 @@ class MeasureLogits {
   __device__ __forceinline__ typename Op::Note run(const RingTile<Op>& tile, const Push& push) {
     const int quarter = tile.quarter, left = tile.left(quarter);
     typename Op::Note note;
-    bool weighs = true;
-    if (kLeavesOut && tile.record >= tile.space.tiles) {
-      // The other chunks' lanes are what they were.
-      const bool has_it = left_out_ >= 0 && left_out_ % kTile / kChunk == quarter;
-      weighs = has_it && !leave_lane_out(tile.kept(), left_out_ % kChunk, left);
-    } else {
-      lanes_ = {};
-      lanes_.max = kNegInf;  // as of a chunk that doesn't exist
-    }
-    if (weighs && left > 0) {
+    HeldLanes<Kind> lanes = {};
+    lanes.max = kNegInf;  // as of a chunk that doesn't exist
+    if (left > 0) {
       Chunk<Kind::kDType> chunk;
       chunk.take(tile.kept(), left);
       if constexpr (kLeavesOut)
-        if (tile.record >= tile.space.tiles) chunk.clear(left_out_ % kChunk);
-      const float lowest = weigh_chunk<Kind>(lanes_, chunk, left, temperature_);
-      if constexpr (kNotes) note = {lowest, lanes_.max};
+        if (tile.record >= tile.space.tiles && left_out_ >= 0 &&
+            left_out_ % kTile / kChunk == quarter)
+          chunk.clear(left_out_ % kChunk);
+      const float lowest = weigh_chunk<Kind>(lanes, chunk, left, temperature_);
+      if constexpr (kNotes) note = {lowest, lanes.max};
     }
     auto& room = tile.room();
     TileMeasure<Kind> measure(temperature_);
@@ -84,7 +79,7 @@ class MeasureLogits {
     } else {
       tile.link(kLast).wait(phase_ ^ 1);  // the last warp has what was there
     }
-    measure.add_weighed(lanes_, quarter);
+    measure.add_weighed(lanes, quarter);
     if (quarter < kLast) measure.put(room);
     tile.link(quarter).arrive();
     phase_ ^= 1;
@@ -98,32 +93,6 @@ class MeasureLogits {
 
  private:
   static constexpr int kLast = kTileChunks - 1;
-
-  // What the weighed chunk's lanes are without a column: but for one lane the same, unless it is
-  // the chunk's largest, of which nothing is done and false returned.
-  __device__ __forceinline__ bool leave_lane_out(const std::byte* chunk, int column, int columns) {
-    constexpr int kBytes = size_of(Kind::kDType), kPerVector = Chunk<Kind::kDType>::kPerVector;
-    const auto value = [&](int i) { return load_shared_element<Kind::kDType>(chunk + i * kBytes); };
-    if (!(value(column) < lanes_.max)) return false;
-    const ChunkReference reference(lanes_.max, temperature_);
-    if (!reference.is_near) return true;  // none has been weighed
-    const typename Kind::Exp exp(reference.near);
-    const int lane = column % kLanes;
-    float sum = 0;
-#pragma unroll
-    for (int row = 0; row < kChunkRows; ++row) {
-      const int i = row * kLanes + lane;
-      const float z = i == column || i >= columns ? kNegInf : value(i);
-      const float w = exp.template operator()<true>(z, reference.near).w;
-      sum = __fadd_rn(sum, i < columns ? w : 0.0f);
-    }
-    const int thread = lane / kPerVector % kWarp;
-    const int position = lane / (kWarp * kPerVector) * kPerVector + lane % kPerVector;
-#pragma unroll
-    for (int i = 0; i < kPositions; ++i)
-      if (i == position && thread == warp_lane()) lanes_.lanes[0][i] = sum;
-    return true;
-  }
 
   // An extra record has the logit that it does without in place of a moment.
   __device__ __forceinline__ TileRecord with_left_out(const RingTile<Op>& tile,
@@ -142,7 +111,6 @@ class MeasureLogits {
   static constexpr bool kLeavesOut = RingMemory<Op>::kCost.extra_records > 0;
 
   TileTemperature temperature_;
-  HeldLanes<Kind> lanes_;
   int left_out_ = 0;    // the row's column that its extra record does without; −1: none
   unsigned phase_ = 0;  // of the links
 };
