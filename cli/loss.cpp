@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <filesystem>
 #include <limits>
 
 #include "commands.hpp"
@@ -37,14 +38,27 @@ void check_values(const PolicyOptions& policy, const LossOptions& options) {
   if (!status.ok()) throw UsageError(status.message());
 }
 
+// Whatever its name: a symbolic link or ./ before it is the same file.
+bool is_same_file(const std::string& a, const std::string& b) {
+  std::error_code error;
+  if (std::filesystem::equivalent(a, b, error)) return true;
+  return std::filesystem::weakly_canonical(a, error) == std::filesystem::weakly_canonical(b, error);
+}
+
 void check_paths(const LossOptions& options, const Results& results) {
   check_output(options.report, results);
   if (!options.grad) return;
+  if (options.report.output && is_same_file(*options.grad, *options.report.output))
+    throw UsageError("--grad and --output name the same file");
+  for (const std::string& file : options.files.files) {
+    const std::size_t end = file.rfind(".safetensors:");
+    if (is_same_file(*options.grad, end == file.npos ? file : file.substr(0, end + 12)))
+      throw UsageError(fmt::format("--grad is {}, which is read: it must be another file",
+                                   io::in_quotes(*options.grad)));
+  }
   if (!options.grad->ends_with(".safetensors"))
     throw UsageError(
         fmt::format("--grad is {}, must end in .safetensors", io::in_quotes(*options.grad)));
-  if (options.grad == options.report.output)
-    throw UsageError("--grad and --output name the same file");
   io::AtomicFile probe(*options.grad);  // created, and gone again
 }
 

@@ -137,7 +137,9 @@ TEST(CrossEntropyArguments, Others) {
          a.loss = {};
        },
        {"z_loss is given, must be absent"}},
-      {[](A& a) { a.normalizer = -1.0; }, {"normalizer is -1, must be finite and above 0"}},
+      {[](A& a) { a.normalizer = -1.0; },
+       {"normalizer is -1, must be finite and at least 2^-1022"}},
+      {[](A& a) { a.normalizer = 1e-310; }, {"normalizer is 1e-310, must be finite and at least"}},
       {[](A& a) { a.grad_scale = HUGE_VAL; }, {"grad_scale is inf, must be finite"}},
   });
 }

@@ -131,6 +131,24 @@ TEST(CrossEntropySpecial, SharesThatCancel) {
   }
 }
 
+// Far out a softcap is flat, whatever the gradient is multiplied by.
+TEST(CrossEntropySpecial, ASoftcapEnds) {
+  for (const Context& context : all_contexts()) {
+    Classes c;
+    c.columns = 4;
+    c.logits = {{-kInf, 1, kInf, 50}};
+    c.targets = {1};
+    c.softcap = 1;
+    c.grad_scale = 1e30;
+    ClassCall got(c);
+    got.run(context);
+    EXPECT_EQ(got.status_of(0), RowStatus::ok) << name_of(context);
+    for (const std::int64_t j : {0, 2}) EXPECT_EQ(got.grad.get(0, j), 0.0f) << name_of(context);
+    EXPECT_LT(got.grad.get(0, 1), -1e29f);
+    EXPECT_NEAR(got.grad.get(0, 3), 0, 1e-10);
+  }
+}
+
 TEST(CrossEntropySpecial, NothingThatCountsIsALossOf0) {
   for (Classes c : class_choices(4, 300, 6, DType::f32))
     for (const Context& context : all_contexts()) {

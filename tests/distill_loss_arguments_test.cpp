@@ -164,7 +164,7 @@ TEST(DistillLossArguments, ShapesAndValues) {
       {[](A& a) { a.teacher_temperature = -1.0f; },
        {"teacher_temperature is -1, must be in [2^-64, 2^64]"}},
       {[](A& a) { a.normalizer = -1.0; },
-       {"normalizer is -1, must be finite and above 0, or 0 to be counted"}},
+       {"normalizer is -1, must be finite and at least 2^-1022, or 0"}},
       {[](A& a) { a.normalizer = HUGE_VAL; }, {"normalizer is inf, must be finite"}},
       {[](A& a) { a.grad_scale = HUGE_VAL; }, {"grad_scale is inf, must be finite"}},
       {[](A& a) { a.grad_scale = std::nan(""); }, {"grad_scale is", "nan"}},

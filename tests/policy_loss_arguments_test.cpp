@@ -172,6 +172,8 @@ TEST(PolicyLossArguments, Shapes) {
       {[](A& a) { a.vocab_size = -1; }, {"vocab_size is -1"}},
       {[](A& a) { a.cu_seqlens.rank = 0; }, {"cu_seqlens has shape [], must be [B + 1]"}},
       {[](A& a) { a.cu_seqlens.shape[0] = 0; }, {"cu_seqlens has shape [0], must be [B + 1]"}},
+      {[](A& a) { a.cu_seqlens.shape[0] = 1; },
+       {"cu_seqlens has shape [1], no sequences, must have some for 3 rows"}},
       {[](A& a) {
          a.logits = Tensor::of(static_cast<float*>(a.logits.data), {1, 3, 10});
          a.grad_logits = {};
@@ -185,7 +187,7 @@ TEST(PolicyLossArguments, Shapes) {
       {[](A& a) { a.temperature = 0.0f; }, {"temperature is 0, must be in [2^-64, 2^64]"}},
       {[](A& a) { a.temperature = kNaN; }, {"temperature is", "nan"}},
       {[](A& a) { a.normalizer = -1.0; },
-       {"normalizer is -1, must be finite and above 0, or 0 to be counted"}},
+       {"normalizer is -1, must be finite and at least 2^-1022, or 0"}},
       {[](A& a) { a.normalizer = HUGE_VAL; }, {"normalizer is inf, must be finite"}},
       {[](A& a) { a.entropy_normalizer = std::nan(""); }, {"entropy_normalizer is", "nan"}},
       {[](A& a) { a.grad_scale = HUGE_VAL; }, {"grad_scale is inf, must be finite"}},

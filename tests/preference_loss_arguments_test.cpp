@@ -177,7 +177,7 @@ TEST(PreferenceLossArguments, Shapes) {
       {[](A& a) { a.cu_seqlens.rank = 0; }, {"cu_seqlens has shape [], must be [B + 1]"}},
       {[](A& a) { a.temperature = 0.0f; }, {"temperature is 0, must be in [2^-64, 2^64]"}},
       {[](A& a) { a.normalizer = -1.0; },
-       {"normalizer is -1, must be finite and above 0, or 0 to be counted"}},
+       {"normalizer is -1, must be finite and at least 2^-1022, or 0"}},
       {[](A& a) { a.nll_normalizer = HUGE_VAL; }, {"nll_normalizer is inf, must be finite"}},
       {[](A& a) { a.grad_scale = HUGE_VAL; }, {"grad_scale is inf, must be finite"}},
       {[](A& a) { a.kl = HUGE_VAL; }, {"kl is inf, must be finite"}},

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // cross_entropy: of logits and class indices, and its gradient with respect to the logits, from one
-// read of these.
+// read of these (on a GPU with a softcap or label smoothing two).
 //
 //   z' = softcap·tanh(z/softcap)                   where softcap isn't 0, else z
 //   l_i = (1 − ε)·w_y·(lse − z'_y) + (ε/V)·Σ_c w_c·(lse − z'_c) + lse_square_scale·lse²
@@ -13,7 +13,8 @@
 //   (2204.02311), named as in flash-attn and Liger; softcap of Gemma 2 (2408.00118).
 // Shapes: logits [..., V]; "tokens" are [...].
 // Error: lse and log-prob as logsumexp and token_logprobs, to their bits (softcap: z' within 2^-22
-//   of softcap, the rest as if it were given). Losses 1e-6 of the sum of their terms' sizes.
+//   of softcap, the rest as if it were given). Losses: each log-prob within 5e-7 + 2^-22 of its
+//   size, times its weight; with label smoothing also 1e-15 of the sum of w·|z'|.
 //   Gradient: 4e-6 of the sum of its terms' sizes, then rounded once; 1 − p_y keeps its relative
 //   accuracy as p_y nears 1. (bf16 and f16 on a GPU under Determinism::per_device: as softmax.)
 // Ignored tokens (ignore_index): their logits aren't read, their results and gradients are 0. Where
@@ -21,8 +22,10 @@
 // Special values: a row that can't be scored (row_status.hpp) has a NaN loss; gradients NaN where
 // it
 //   is nan, pos_inf or bad_parameter, 0 where empty or with a bad target. loss is then NaN; other
-//   rows' gradients are their own. A token whose loss is beyond f32 (a target of −∞) has row_status
-//   overflow. Weights of 0 make 0 of any loss. Through softcap ±∞ become ±softcap, with gradient 0.
+//   rows' gradients are their own. A token whose log-prob or loss is beyond f32 (a target of −∞)
+//   has row_status overflow. A grad_loss that isn't finite makes its row's gradient NaN, a class
+//   weight that isn't, through mean, all of them. Weights of 0 make 0 of any loss. Through softcap
+//   ±∞ become ±softcap, with gradient 0.
 // Determinism: a row's gradient depends on its row and its parameters alone, and on what all tokens
 //   have in common through `mean`. Sums in f64 along a tree that halves the batch: two equal halves
 //   with a given normalizer add up to the whole's bits.

@@ -2,7 +2,8 @@
 // softcap·tanh(z/softcap) and its slope in f32, by IEEE operations only, so that every machine
 // returns the same bits. With u = e^(−2|y|), E = u − 1: tanh |y| = −E/(2 + E), tanh' = 4u/(2 + E)².
 // E comes as 2^k·q + (2^k − 1), q = 2^f − 1 a polynomial without a constant: near 0, where k is 0,
-// nothing cancels. Error: 2^-22 of softcap.
+// nothing cancels. Error: 2^-22 of softcap; of the slope 2e-6, up to 1e-5 where |z| is 40 times
+// softcap, from 41 times on it is 0.
 #pragma once
 
 #include <bit>
@@ -38,8 +39,8 @@ struct Softcap {
   };
   LOGSUM_HOST_DEVICE Exponential exponential(float z) const {
     const float y = std::fabs(z * inverse);
-    float a = y * kMinusTwoLog2e;
-    a = a < kLeast ? kLeast : a;
+    const float wanted = y * kMinusTwoLog2e;
+    const float a = wanted < kLeast ? kLeast : wanted;
     const float k = std::rint(a);
     const float f = a - k;
     float q = poly(0);
@@ -48,7 +49,8 @@ struct Softcap {
     const float power =
         k == k ? std::bit_cast<float>(static_cast<std::uint32_t>(127 + static_cast<int>(k)) << 23)
                : k;
-    return {std::fma(power, q, power), std::fma(power, q, power - 1)};
+    // Far out the slope is 0, not 2^-120.
+    return {wanted < kLeast ? 0.0f : std::fma(power, q, power), std::fma(power, q, power - 1)};
   }
 
   LOGSUM_HOST_DEVICE float operator()(float z) const {

@@ -26,7 +26,8 @@ struct CapExponential {
     const V y = hn::Abs(hn::Mul(z, hn::Set(d, softcap.inverse)));
     const V wanted = hn::Mul(y, hn::Set(d, Softcap::kMinusTwoLog2e));
     const V least = hn::Set(d, Softcap::kLeast);
-    const V a = hn::IfThenElse(hn::Lt(wanted, least), least, wanted);
+    const auto is_far = hn::Lt(wanted, least);
+    const V a = hn::IfThenElse(is_far, least, wanted);
     const V k = hn::Round(a);
     const V f = hn::Sub(a, k);
     V q = hn::Set(d, Softcap::poly(0));
@@ -35,7 +36,7 @@ struct CapExponential {
     // Of a NaN's k anything: q is NaN.
     const auto exponent = hn::Add(hn::ConvertTo(di, k), hn::Set(di, 127));
     const V power = hn::BitCast(d, hn::ShiftLeft<23>(exponent));
-    u = fma(power, q, power);
+    u = hn::IfThenZeroElse(is_far, fma(power, q, power));
     e = fma(power, q, hn::Sub(power, hn::Set(d, 1.0f)));
   }
 };

@@ -32,7 +32,9 @@ class CrossEntropyVisit {
       });
     if (plan_.label_smoothing != 0)
       column_weight =
-          sum(plan_.logits.columns, [&](std::int64_t column) { return plan_.weight(column); });
+          plan_.class_weights
+              ? sum(plan_.logits.columns, [&](std::int64_t column) { return plan_.weight(column); })
+              : static_cast<double>(plan_.logits.columns);
     *rows_.totals = plan_.totals(kept, weights, column_weight);
   }
 

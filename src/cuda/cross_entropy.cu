@@ -21,12 +21,12 @@ __global__ __launch_bounds__(kListThreads) void list_kernel(
   const CrossEntropyPlan& plan = call.plan;
   ListCounts counts;
   if (!list_rows(plan, call.rows, {}, counter, counts)) return;
-  double weights = 0, column_weight = 0;
+  double weights = 0, column_weight = static_cast<double>(plan.logits.columns);
   if (plan.counts_weights())
     weights = halving_sum_of_block(plan.logits.rows, *room, [&](std::int64_t row) {
                 return Sum{plan.counts(row) ? plan.weight_of_row(row) : 0};
               }).value;
-  if (plan.label_smoothing != 0)
+  if (plan.label_smoothing != 0 && plan.class_weights)
     column_weight = halving_sum_of_block(plan.logits.columns, *room, [&](std::int64_t column) {
                       return Sum{plan.weight(column)};
                     }).value;

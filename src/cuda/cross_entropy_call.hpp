@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The steps of cross_entropy.
 //
-//   list         one CTA: which rows count, in their order, and what the batch has in common
+//   list         some CTAs: which rows count, in their order, and what the batch has in common
 //   then, where there is neither softcap nor label smoothing,
 //     rings      rows are scored and written in one visit, where they suit rings; or
 //     score      a visit that keeps a ScoredRow of each

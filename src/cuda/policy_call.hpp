@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The steps of policy_loss.
 //
-//   list_rows    one CTA: which rows count, in their order, and what the batch has in common
+//   list_rows    some CTAs: which rows count, in their order, and what the batch has in common
 //   then, where no token's gradient asks for its sequence and rows suit rings,
 //     rings      rows are scored and written in one visit
 //   or

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The steps of preference_loss.
 //
-//   list_rows    one CTA: which rows count, in their order, and what the batch has in common
+//   list_rows    some CTAs: which rows count, in their order, and what the batch has in common
 //   score        a visit that keeps a ScoredRow of each
 //   sequences    a CTA per sequence: Σ of its log-probs and its reference's
 //   pairs        one CTA: losses, dloss/dlogp of the tokens of each sequence, all sums

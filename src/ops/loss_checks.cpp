@@ -42,7 +42,7 @@ Status check_normalizer(const Checker& check, const char* name, const PerRow<dou
   LOGSUM_RETURN_IF_ERROR(
       check_scalar(check, name, given, {DType::f32, DType::f64, DType::i32, DType::i64}, view));
   if (given.tensor.present() || is_normalizer(given.value)) return {};
-  return check.invalid("%s is %g, must be finite and above 0, or 0 to be counted", name,
+  return check.invalid("%s is %g, must be finite and at least 2^-1022, or 0 to be counted", name,
                        given.value);
 }
 
@@ -85,6 +85,9 @@ Status SequenceChecks::sequences(const Tensor& cu_seqlens) noexcept {
   sequence_dims_ = leading_ - 1;
   LOGSUM_RETURN_IF_ERROR(check_sequences(check_, {"logits", without_dim(logits, logits.rank - 1)},
                                          {"cu_seqlens", cu_seqlens}, plan_.sequences));
+  if (is_packed && plan_.sequences.count == 0 && plan_.logits.rows > 0)
+    return check_.invalid("cu_seqlens has shape [1], no sequences, must have some for %lld rows",
+                          static_cast<long long>(plan_.logits.rows));
   return is_packed && check_.device().type == DeviceType::cpu ? rising() : Status();
 }
 

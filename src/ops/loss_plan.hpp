@@ -49,7 +49,10 @@ struct LossTotals {
 LOGSUM_HOST_DEVICE inline bool is_finite(double x) {
   return std::fabs(x) <= std::numeric_limits<double>::max();
 }
-LOGSUM_HOST_DEVICE inline bool is_normalizer(double n) { return n >= 0 && is_finite(n); }
+// 0, or what has a finite inverse.
+LOGSUM_HOST_DEVICE inline bool is_normalizer(double n) {
+  return n == 0 || (n >= std::numeric_limits<double>::min() && is_finite(n));
+}
 LOGSUM_HOST_DEVICE inline bool fits_f32(double x) {
   return std::fabs(x) <= static_cast<double>(std::numeric_limits<float>::max());
 }

@@ -171,7 +171,9 @@ struct PolicyLossPlan : LossPlan {
     set(PolicyMetric::ratio_mean, mean(sums.ratio));
     set(PolicyMetric::ratio_max, n > 0 ? sums.ratio_max : 0);
     set(PolicyMetric::effective_sample_size,
-        sums.ratio_squared > 0 ? sums.ratio * sums.ratio / sums.ratio_squared : 0);
+        !(sums.ratio_squared > 0)        ? 0
+        : !is_finite(sums.ratio_squared) ? 1  // one is infinitely more than the others
+                                         : sums.ratio * sums.ratio / sums.ratio_squared);
   }
 
  private:

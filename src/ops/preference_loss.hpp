@@ -61,6 +61,11 @@ struct PreferenceLossPlan : LossPlan {
     return is_paired() ? sequence < pairs() : flag(desirable, sequence);
   }
 
+  // What nll_coef makes of the sequence is within f32 too.
+  LOGSUM_HOST_DEVICE bool nll_fits(std::int64_t i, const PreferenceSequence& sequence) const {
+    return options.nll_coef == 0 || !is_chosen(i) || fits_f32(sequence.logps);
+  }
+
   // What a token that counts adds to its sequence, and what that comes to.
   LOGSUM_HOST_DEVICE PreferenceSequence token(std::int64_t row, float logp) const {
     return {static_cast<double>(logp), ref_per_token_logps ? ref_per_token_logps.real(row) : 0, 1};
@@ -101,7 +106,8 @@ struct PreferenceLossPlan : LossPlan {
                                                const PreferenceSequence& own,
                                                const PreferenceSequence& other,
                                                PreferenceSlope* slopes) const {
-    const bool is_good = fits_f32(of_pair.loss);
+    const bool is_good = fits_f32(of_pair.loss) && nll_fits(pair, own) &&
+                         (!is_paired() || nll_fits(other_of(pair), other));
     PreferenceSums sums;
     sums.loss = totals.per_pair * of_pair.loss;
     add_sequence(totals, pair, own, {of_pair.chosen, is_good}, slopes, sums);

@@ -27,6 +27,12 @@ class Refusals(LossTest):
         self.refused(1, [*paths, "--targets", "none"], "none", "No such file")
         self.refused(2, [], "FILE")
 
+    def test_files_that_are_read_stay(self):
+        path = self.file(make_batch())
+        for name in (path, "./" + path):
+            self.refused(2, [path, "--grad", name], "--grad is", "another file")
+        self.refused(2, [path, "--grad", "./g.safetensors", "--output", "g.safetensors"], "same file")
+
     def test_what_asks_for_a_reference(self):
         b = make_batch()
         b.ref = None

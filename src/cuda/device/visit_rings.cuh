@@ -139,12 +139,14 @@ __device__ __forceinline__ void join_rows(const typename Op::Call& call, const R
     auto& shared = memory.rows[known.at];
     shared.begun.wait(known.phase);  // it has, long ago
     const auto* const records = memory.table(table.at, space);
-    const typename Op::Ahead& ahead = shared.given.ahead;
+    // By value: once the row is sent, all may go on, and its place be another's.
+    const typename Op::Ahead ahead = shared.given.ahead;
+    const std::int64_t number = shared.given.row;
     typename Op::Joined joined;
-    const typename Op::Row row = Op::join(call, shared.given.row, ahead, records, joined);
+    const typename Op::Row row = Op::join(call, number, ahead, records, joined);
     if (warp_lane() == 0) memory.expect_records(table.at, space);
     send(row, stage.known, shared.known, shared.published, space.blocks);
-    Op::write_results(call, shared.given.row, ahead, joined);
+    Op::write_results(call, number, ahead, joined);
   }
 }
 
