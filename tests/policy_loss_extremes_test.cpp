@@ -317,5 +317,18 @@ TEST(PolicyLossExtremes, TiesFarFromZero) {
       }
 }
 
+// The others are nothing beside it.
+TEST(PolicyLossExtremes, AnInfiniteRatioIsASampleOfOne) {
+  for (const Context& context : all_contexts()) {
+    Policy p = policy_batch({}, 1, 3, 50, 1);
+    p.advantages = {1};
+    p.old[1] = -kInf;
+    PolicyCall got(p);
+    got.run(context);
+    EXPECT_EQ(got.metric(PolicyMetric::ratio_max), HUGE_VAL) << name_of(context);
+    EXPECT_EQ(got.metric(PolicyMetric::effective_sample_size), 1) << name_of(context);
+  }
+}
+
 }  // namespace
 }  // namespace logsum::test

@@ -200,5 +200,28 @@ TEST(PreferenceLossSpecial, ScalarsOnTheDevice) {
     }
 }
 
+// A pair whose own loss is finite isn't well where its negative log-likelihood is none.
+TEST(PreferenceLossSpecial, AnInfiniteNllIsBad) {
+  const float z[] = {3e38f, -3e38f, 0, 0}, ref[] = {0, 0};
+  const std::int64_t targets[] = {1, 0};
+  const std::uint8_t desirable[] = {1, 0};
+  for (const Context& context : all_contexts())
+    for (const float coef : {0.0f, 1.0f}) {
+      std::vector<double> metrics(kPreferenceMetrics, 99);
+      std::vector<std::int32_t> status(2, 99);
+      must(on::preference_loss({.logits = Tensor::of(z, {2, 1, 2}),
+                                .targets = Tensor::of(targets, {2, 1}),
+                                .ref_logps = Tensor::of(ref, {2}),
+                                .desirable = Tensor::of(desirable, {2}),
+                                .metrics = Tensor::of(metrics.data(), {kPreferenceMetrics}),
+                                .row_status = Tensor::of(status.data(), {2, 1}),
+                                .options = {.loss = PreferenceLoss::kto, .nll_coef = coef}},
+                               context));
+      EXPECT_EQ(metrics[std::size_t(PreferenceMetric::bad_count)], coef != 0) << name_of(context);
+      EXPECT_EQ(RowStatus(status[0]), coef != 0 ? RowStatus::overflow : RowStatus::ok);
+      EXPECT_EQ(RowStatus(status[1]), RowStatus::ok);
+    }
+}
+
 }  // namespace
 }  // namespace logsum::test
