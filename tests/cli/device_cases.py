@@ -156,7 +156,7 @@ class OnGpu(ToolTest):
     def test_bench(self):
         args = ("bench", "--device", "cuda", "--rows", 4, "--vocab", 5001, "--repeats", 3)
         results = self.json(*args)["results"]
-        self.assertEqual(len(results), (2 * (2 + 2 + 1 + 6 + 3 + 2) + 1) * 2)
+        self.assertEqual(len(results), (2 * (2 + 2 + 1 + 6 + 7 + 2) + 1) * 2)
         names = {result["operation"].split(",")[0] for result in results}
         self.assertLess({"measure", "merge", "approx_kl", "softmax_backward"}, names)
         for result in results:

@@ -47,11 +47,12 @@ def good(root):
     found = {"outcome": "passed", "errors": 0, "tests": 2, "cuda_calls": 4, "seconds": 1.0}
     found.update(kernels=[], unnamed=0)
     return {
-        "format": 3,
+        "format": 4,
         "date": "2026-01-01 00:00 UTC",
         "backend": "cuda",
         "rehearsal": False,
         "source_hash": source_hash.source_hash(root),
+        "tool_tests_hash": source_hash.tool_tests_hash(root),
         "build": {"cuda": "13.0", "architectures": "90-real", "compiler": "GNU 12"},
         "machine": {
             "device": "A GPU",

@@ -62,11 +62,12 @@ class RunBundle(unittest.TestCase):
         path.write_text("#!/bin/sh\n" + text)
         path.chmod(0o755)
 
-    def programs(self, texts, source_hash="abc", names=None):
+    def programs(self, texts, source_hash="abc", names=None, tool_tests="tt"):
         for name, text in texts.items():
             self.script(f"bundle/bin/{name}", text)
         build = {"cuda": "13.0", "architectures": "90-real", "compiler": "GNU 12"}
-        manifest = {"source_hash": source_hash, "build": build, "programs": names or list(texts)}
+        manifest = {"source_hash": source_hash, "tool_tests_hash": tool_tests, "build": build}
+        manifest["programs"] = names or list(texts)
         (self.bundle / "manifest.json").write_text(json.dumps(manifest))
 
     def start(self, *arguments):
@@ -189,6 +190,17 @@ class RunBundle(unittest.TestCase):
         self.run_it()
         self.programs({"a_test": PASSES}, source_hash="def")
         self.assertIn("source_hash was abc, is def", self.run_it(status=1))
+
+    def test_other_tests_of_the_tool_ask_for_them_alone(self):
+        self.run_it()
+        parts = self.out / "parts"
+        (parts / "test-cli_test.json").write_text("{}")
+        self.programs({"a_test": CRASHES}, tool_tests="uu")
+        self.run_it("--missing")
+        self.assertFalse((parts / "test-cli_test.json").exists())
+        report = json.loads((self.out / "report.json").read_text())
+        self.assertEqual(report["tool_tests_hash"], "uu")
+        self.assertEqual(report["tests"][0]["outcome"], "passed")  # not run again
 
     def test_a_bundle_for_another_gpu(self):
         self.script("path/nvidia-smi", 'echo "Another GPU, 12.0, 580.1"\n')

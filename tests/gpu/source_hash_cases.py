@@ -22,6 +22,13 @@ class SourceHash(unittest.TestCase):
     def after(self):
         return source_hash.source_hash(self.root)
 
+    def test_the_tools_tests_have_their_own(self):
+        tool_tests = source_hash.tool_tests_hash(self.root)
+        (self.root / "tests/cli").mkdir(parents=True)
+        (self.root / "tests/cli/a_cases.py").write_text("pass\n")
+        self.assertEqual(self.after(), self.before)
+        self.assertNotEqual(source_hash.tool_tests_hash(self.root), tool_tests)
+
     def test_line_ends(self):
         self.file.write_bytes(b"int a;\r\nint b;\r\n")
         self.assertEqual(self.after(), self.before)

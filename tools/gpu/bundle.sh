@@ -62,7 +62,8 @@ fi
 (cd "$wheel/nvidia/cu13/compute-sanitizer" &&
   python3 -m zipfile -c "$bundle/sanitizer.zip" compute-sanitizer TreeLauncher* lib*.so)
 
-tools/gpu/manifest.py "$build" "$hash" "${programs[@]}" >"$bundle/manifest.json"
+read -r sources tool_tests <<<"$hash"
+tools/gpu/manifest.py "$build" "$sources" "$tool_tests" "${programs[@]}" >"$bundle/manifest.json"
 size=$(du -sb "$bundle" | cut -f1)
 echo "$bundle: ${#programs[@]} test programs, $((size >> 20)) MiB" >&2
 if [ "$size" -gt "$largest" ]; then

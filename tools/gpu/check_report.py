@@ -32,7 +32,8 @@ To make a new report (CONTRIBUTING.md, "CUDA"):
     cp gpu-report/report.* bench/gpu                 here, when that has come back"""
 
 
-def about_run(report, present_hash):
+def about_run(report, root):
+    present_hash, tool_tests_hash = source_hash.source_hash(root), source_hash.tool_tests_hash(root)
     if report["rehearsal"] or report["backend"] != "cuda":
         yield f"it is a rehearsal on the {report['backend']} backend, not a run on a GPU"
     if report["machine"]["device"] == "none":
@@ -42,6 +43,8 @@ def about_run(report, present_hash):
             f"it is stale: made from sources {report['source_hash'][:12]}, these are "
             f"{present_hash[:12]} (tools/gpu/source_hash.py --list names the files that count)"
         )
+    if report["tool_tests_hash"] != tool_tests_hash:
+        yield "it is stale: the tool's tests (tests/cli_test.py, tests/cli) are others"
 
 
 def about_tests(tests, programs, allowed_skips):
@@ -122,7 +125,7 @@ def problems(root):
     programs = [path.stem for path in sorted((root / "tests").glob("*_test.cpp"))]
     programs += plain.PROGRAMS
     found = [
-        *about_run(report, source_hash.source_hash(root)),
+        *about_run(report, root),
         *about_tests(report["tests"], programs, skips.read(listed("skips.txt"))),
         *about_sanitizers(report["sanitizers"], entries, excepted),
         *about_limits(report["limits"], excepted),

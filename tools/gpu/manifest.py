@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Prints a bundle's manifest: manifest.py BUILD_FOLDER SOURCE_HASH PROGRAM..."""
+"""Prints a bundle's manifest: manifest.py BUILD_FOLDER SOURCE_HASH
+TOOL_TESTS_HASH PROGRAM..."""
 
 import json
 import pathlib
@@ -9,7 +10,7 @@ import sys
 
 import plain
 
-build, source_hash, *programs = sys.argv[1:]
+build, source_hash, tool_tests_hash, *programs = sys.argv[1:]
 
 
 def of_compiler(language, name):
@@ -24,6 +25,7 @@ print(
     json.dumps(
         {
             "source_hash": source_hash,
+            "tool_tests_hash": tool_tests_hash,
             "build": {
                 "cuda": of_compiler("CUDA", "CMAKE_CUDA_COMPILER_VERSION"),
                 "architectures": re.search(r"^LOGSUM_CUDA_ARCHITECTURES:\w+=(.*)$", cache, re.M)[1],

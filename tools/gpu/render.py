@@ -38,6 +38,7 @@ def heading(report):
         ("host", machine["cpu"]),
         ("compute-sanitizer", machine["sanitizer"]),
         ("sources", f"`{report['source_hash']}`"),
+        ("the tool's tests", f"`{report['tool_tests_hash']}`"),
     ]
     return text + table(["", ""], facts)
 

@@ -7,7 +7,7 @@ import json
 
 from render import render
 
-FORMAT = 3
+FORMAT = 4
 NOT_RUN = {"outcome": "not run"}
 
 
@@ -25,10 +25,15 @@ class Parts:
         return self.folder / f"{kind}-{name}.json"
 
     def begin(self, session):
-        """Refuses to mix results of two builds, machines or backends; keeps the first date."""
+        """Refuses to mix results of two builds, machines or backends; keeps the first date. Where
+        only the tool's tests are others, their result is dropped: they run again."""
         path = self.folder / "session.json"
         if path.exists():
             old = json.loads(path.read_text(encoding="utf-8"))
+            if old["tool_tests_hash"] != session["tool_tests_hash"]:
+                self._path("test", "cli_test").unlink(missing_ok=True)
+                old["tool_tests_hash"] = session["tool_tests_hash"]
+                path.write_text(dump(old), encoding="utf-8")
             for key in session:
                 if key != "date" and old[key] != session[key]:
                     raise ValueError(

@@ -226,6 +226,7 @@ def main():
             "backend": options.backend,
             "rehearsal": options.backend != "cuda",
             "source_hash": manifest["source_hash"],
+            "tool_tests_hash": manifest["tool_tests_hash"],
             "build": manifest["build"],
             "machine": {**facts, "cpu": machine.cpu(), "sanitizer": version},
         }

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Prints the hash of the sources that a GPU report speaks of: all that is built into the test
-programs, the tool and the examples for GPUs, what decides how, and the tool's tests on a GPU. Not
-documentation, not comments in code, not these scripts.
+"""Prints the hashes of the sources that a GPU report speaks of: all that is built into the test
+programs, the tool and the examples for GPUs, and what decides how; then the tool's tests, which are
+Python: what they ask of the tool changes no other program's results, so that a change of them asks
+for them alone to be run again. Not documentation, not comments in code, not these scripts.
 
 Files are walked, not asked of git: a tarball has the same hash as a clone, and a source that isn't
 committed yet but is compiled (CMake globs) counts.
@@ -28,9 +29,8 @@ GLOBS = [
     "examples/data/*",
     "examples/CMakeLists.txt",
     "examples/decode_*",
-    "tests/cli_test.py",
-    "tests/cli/*.py",
 ]
+TOOL_TESTS = ["tests/cli_test.py", "tests/cli/*.py"]
 # Says what is installed, not what is built.
 EXCEPT = {"cmake/LogsumInstall.cmake"}
 
@@ -40,7 +40,15 @@ def files(root):
     found = {p for glob in GLOBS for p in root.glob(glob)}
     for folder in FOLDERS:
         found |= {p for p in (root / folder).rglob("*") if p.suffix in SUFFIXES}
-    return sorted({p.relative_to(root).as_posix() for p in found if p.is_file()} - EXCEPT)
+    return names(root, found)
+
+
+def tool_tests(root):
+    return names(root, {p for glob in TOOL_TESTS for p in root.glob(glob)})
+
+
+def names(root, paths):
+    return sorted({p.relative_to(root).as_posix() for p in paths if p.is_file()} - EXCEPT)
 
 
 # What isn't a comment is kept: strings, for they may hold what looks like one.
@@ -69,14 +77,22 @@ def content(path):
     return code(text) if path.suffix in SUFFIXES else text
 
 
-def source_hash(root=ROOT):
+def hash_of(root, listed):
     total = hashlib.sha256()
-    for name in files(root):
+    for name in listed:
         total.update(f"{hashlib.sha256(content(root / name)).hexdigest()}  {name}\n".encode())
     return total.hexdigest()
 
 
+def source_hash(root=ROOT):
+    return hash_of(root, files(root))
+
+
+def tool_tests_hash(root=ROOT):
+    return hash_of(root, tool_tests(root))
+
+
 if __name__ == "__main__":
     if "--list" in sys.argv[1:]:
-        print("\n".join(files(ROOT)))
-    print(source_hash())
+        print("\n".join(files(ROOT) + tool_tests(ROOT)))
+    print(source_hash(), tool_tests_hash())
