@@ -6,6 +6,8 @@ from typing import Callable
 
 TEMPERATURE = 0.8  # of sampling; scores and softmax are at 1
 TOP_K, TOP_P = 50, 0.95
+EPSILON, BETA = 0.2, 0.04  # of GRPO: its clip, its k3
+JSD_BETA = 0.5  # the teacher's weight
 
 
 @dataclasses.dataclass
@@ -23,3 +25,5 @@ class Candidate:
 
 SCORE, SCORE_ENTROPY = "log-prob", "log-prob + entropy"
 SAMPLE, FILTERED = "sample", "top-k 50, top-p 0.95"
+# Each with the gradient of the logits
+POLICY, CLASSES, DISTILL = "GRPO + gradient", "CE + gradient", "JSD + gradient"

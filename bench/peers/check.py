@@ -116,7 +116,8 @@ def nan_remark(outputs):
     """Rows with a NaN in a peer's results."""
     for name, tensor in outputs.items():
         if tensor.is_floating_point() and tensor.dim() > 0:
-            bad = tensor.isnan().reshape(tensor.shape[0], -1).any(1)
+            columns = tensor.shape[-1] if tensor.dim() > 1 else 1
+            bad = tensor.isnan().reshape(-1, columns).any(1)
             if bad.any():
                 return f"NaN in {name}: {int(bad.sum())} of {bad.numel()}"
     return ""

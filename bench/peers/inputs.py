@@ -3,7 +3,9 @@
 
 import dataclasses
 
+import rollout as rollout_of
 import torch
+from options import LOSSES
 
 ROTATED_BYTES = 240e6  # four times an H200's L2
 GRAPH_BYTES = 256e6  # cases with fewer bytes of logits are measured in a CUDA graph
@@ -11,7 +13,7 @@ GRAPH_BYTES = 256e6  # cases with fewer bytes of logits are measured in a CUDA g
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    family: str  # sample, score or softmax
+    family: str  # options.FAMILIES
     rows: int
     vocab: int
     dtype: torch.dtype
@@ -22,7 +24,8 @@ class Case:
 
     @property
     def in_graph(self):
-        return self.bytes < GRAPH_BYTES
+        # Losses overwrite their logits, which are put back between two calls.
+        return self.bytes < GRAPH_BYTES and self.family not in LOSSES
 
     @property
     def sets(self):
@@ -38,32 +41,38 @@ class Case:
 class Inputs:
     logits: torch.Tensor
     targets: torch.Tensor
-    gradient: torch.Tensor | None  # of softmax's output
+    gradient: torch.Tensor | None = None  # of softmax's output
+    rollout: rollout_of.Rollout | None = None  # of a policy loss
+    teacher: torch.Tensor | None = None  # logits to distill from
 
 
 def cases(families, quick, rehearse):
     f32, bf16 = torch.float32, torch.bfloat16
     if rehearse:
-        small = {"sample": (3, 5000, f32), "score": (4, 9000, bf16), "softmax": (2, 4097, bf16)}
+        small = {
+            "sample": (3, 5000, f32),
+            "score": (4, 9000, bf16),
+            "softmax": (2, 4097, bf16),
+            "policy_loss": (20, 5000, bf16),
+            "cross_entropy": (4, 9000, bf16),
+            "distill_loss": (3, 5000, bf16),
+        }
         return [Case(family, *small[family]) for family in families]
+    training = [(4096, 151936, bf16), (16384, 32000, bf16), (2048, 262144, bf16)]
     found = {
         "sample": [
-            ("sample", rows, vocab, dtype)
+            (rows, vocab, dtype)
             for vocab in ((151936,) if quick else (151936, 128256))
             for dtype in (f32, bf16)
             for rows in ((1, 64) if quick else (1, 8, 64, 256))
         ],
-        "score": [
-            ("score", 4096, 151936, bf16),
-            ("score", 16384, 32000, bf16),
-            ("score", 2048, 262144, bf16),
-            ("score", 2048, 151936, f32),
-        ][: 1 if quick else None],
-        "softmax": [("softmax", 4096, 151936, bf16), ("softmax", 4096, 151936, f32)][
-            : 1 if quick else None
-        ],
+        "score": [*training, (2048, 151936, f32)][: 1 if quick else None],
+        "softmax": [(4096, 151936, bf16), (4096, 151936, f32)][: 1 if quick else None],
+        "policy_loss": training[: 1 if quick else None],
+        "cross_entropy": training[: 1 if quick else None],
+        "distill_loss": [(2048, 151936, bf16)],
     }
-    return [Case(*case) for family in families for case in found[family]]
+    return [Case(family, *shape) for family in families for shape in found[family]]
 
 
 def make(case, kind, device, seed):
@@ -82,5 +91,11 @@ def make(case, kind, device, seed):
     if kind == "masked":
         dead = torch.empty(shape, device=device).uniform_(generator=generator) < 0.95
         logits.masked_fill_(dead, -torch.inf).scatter_(1, targets[:, None], at_targets)
-    gradient = random(1.0).to(case.dtype) if case.family == "softmax" else None
-    return Inputs(logits.to(case.dtype), targets, gradient)
+    result = Inputs(logits.to(case.dtype), targets)
+    if case.family == "softmax":
+        result.gradient = random(1.0).to(case.dtype)
+    if case.family == "policy_loss":
+        result.rollout = rollout_of.make(result.logits, targets, generator)
+    if case.family == "distill_loss":
+        result.teacher = (logits + random(0.5)).to(case.dtype)
+    return result

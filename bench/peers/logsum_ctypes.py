@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The C API of include/logsum/logsum.h for ctypes, as far as the benchmarks call it.
-test_peers.py compares sizes and offsets with what a C compiler makes of the header."""
+test_binding.py compares sizes and offsets with what a C compiler makes of the header."""
 
 import ctypes
+import math
 
 MAX_RANK = 8
 CPU, CUDA = 1, 2  # DLPack's device types
@@ -40,6 +41,10 @@ class ParamU64(ctypes.Structure):
     _fields_ = [("value", ctypes.c_uint64), ("tensor", Tensor)]
 
 
+class ParamF64(ctypes.Structure):
+    _fields_ = [("value", ctypes.c_double), ("tensor", Tensor)]
+
+
 class Status(ctypes.Structure):
     _fields_ = [("code", ctypes.c_int), ("message", ctypes.c_char * 300)]
 
@@ -66,8 +71,12 @@ class Context(ctypes.Structure):
     ]
 
 
+def fields(kind, *names):
+    return [(name, kind) for name in names]
+
+
 def tensors(*names):
-    return [(name, Tensor) for name in names]
+    return fields(Tensor, *names)
 
 
 class TokenLogprobsArgs(ctypes.Structure):
@@ -113,14 +122,97 @@ class SoftmaxBackwardArgs(ctypes.Structure):
     ]
 
 
+class PolicyOptions(ctypes.Structure):
+    _fields_ = [
+        *fields(ctypes.c_int32, "objective", "ratio_level", "aggregation", "kl_estimator"),
+        *fields(ctypes.c_int32, "cispo_bounds", "use_bias_correction_kl", "count_empty_sequences"),
+        *fields(ctypes.c_float, "epsilon_low", "epsilon_high", "delta", "dual_clip"),
+        *fields(ctypes.c_float, "sapo_tau_pos", "sapo_tau_neg"),
+        *fields(ctypes.c_float, "vespo_k_pos", "vespo_lambda_pos"),
+        *fields(ctypes.c_float, "vespo_k_neg", "vespo_lambda_neg"),
+        *fields(ctypes.c_float, "log_ratio_clamp", "beta", "kl_input_clamp", "kl_output_clamp"),
+        *fields(ctypes.c_float, "entropy_coef", "off_policy_threshold"),
+    ]
+
+
+class PolicyLossArgs(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", ctypes.c_size_t),
+        ("temperature", ParamF32),
+        *fields(ParamF64, "normalizer", "entropy_normalizer", "grad_scale"),
+        *fields(ctypes.c_int64, "ignore_index", "vocab_size"),
+        ("options", PolicyOptions),
+        *tensors("logits", "targets", "advantages", "completion_mask", "cu_seqlens"),
+        *tensors("old_per_token_logps", "ref_per_token_logps", "sampling_per_token_logps"),
+        *tensors("importance_weights", "entropy_mask"),
+        *tensors("loss", "per_token_loss", "per_token_logps", "per_token_kl", "entropy"),
+        *tensors("metrics", "row_status", "grad_logits"),
+    ]
+
+
+class CrossEntropyArgs(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", ctypes.c_size_t),
+        *fields(ParamF64, "normalizer", "grad_scale"),
+        *fields(ctypes.c_int64, "ignore_index", "vocab_size"),
+        ("reduction", ctypes.c_int32),
+        *fields(ctypes.c_float, "label_smoothing", "lse_square_scale", "softcap"),
+        *tensors("logits", "targets", "class_weights", "grad_loss"),
+        *tensors("loss", "z_loss", "per_token_loss", "lse", "row_status", "grad_logits"),
+    ]
+
+
+class DistillLossArgs(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", ctypes.c_size_t),
+        *fields(ParamF32, "student_temperature", "teacher_temperature"),
+        *fields(ParamF64, "normalizer", "grad_scale"),
+        ("vocab_size", ctypes.c_int64),
+        ("divergence", ctypes.c_int32),
+        ("beta", ctypes.c_float),
+        *tensors("student_logits", "teacher_logits", "completion_mask"),
+        *tensors("loss", "per_token_loss", "row_status", "grad_student", "grad_teacher"),
+    ]
+
+
+NONE = math.inf  # a bound that is not there
+POLICY_OPTIONS = {
+    "kl_estimator": 2,  # k3
+    "count_empty_sequences": 1,
+    "epsilon_low": 0.2,
+    "epsilon_high": 0.2,
+    "sapo_tau_pos": 1.0,
+    "sapo_tau_neg": 1.05,
+    "vespo_k_pos": 2.0,
+    "vespo_lambda_pos": 3.0,
+    "vespo_k_neg": 3.0,
+    "vespo_lambda_neg": 2.0,
+    **dict.fromkeys(("delta", "dual_clip", "log_ratio_clamp"), NONE),
+    **dict.fromkeys(("kl_input_clamp", "kl_output_clamp", "off_policy_threshold"), NONE),
+}
+SCORE = {"temperature": 1.0, "ignore_index": -100}
+SOFTMAX = {"temperature": 1.0, "dim": -1}
+CROSS_ENTROPY = {"grad_scale": 1.0, "ignore_index": -100}
+POLICY = {**SCORE, **CROSS_ENTROPY, "options": POLICY_OPTIONS}
+DISTILL = {
+    "student_temperature": 1.0,
+    "teacher_temperature": 1.0,
+    "grad_scale": 1.0,
+    "divergence": 2,  # jsd
+    "beta": 0.5,
+}
+
 # Function: its arguments, their defaults other than zero, and the workspace query.
 FUNCTIONS = {
-    "token_logprobs": (TokenLogprobsArgs, {"ignore_index": -100}, "token_logprobs"),
-    "sample": (SampleArgs, {"draws": 1}, "sample"),
-    "softmax": (SoftmaxArgs, {"dim": -1}, "softmax"),
-    "log_softmax": (SoftmaxArgs, {"dim": -1}, "softmax"),
-    "softmax_backward": (SoftmaxBackwardArgs, {"dim": -1}, "softmax_backward"),
-    "log_softmax_backward": (SoftmaxBackwardArgs, {"dim": -1}, "softmax_backward"),
+    "token_logprobs": (TokenLogprobsArgs, SCORE, "token_logprobs"),
+    "sample": (SampleArgs, {"temperature": 1.0, "draws": 1}, "sample"),
+    "softmax": (SoftmaxArgs, SOFTMAX, "softmax"),
+    "log_softmax": (SoftmaxArgs, SOFTMAX, "softmax"),
+    "softmax_backward": (SoftmaxBackwardArgs, SOFTMAX, "softmax_backward"),
+    "log_softmax_backward": (SoftmaxBackwardArgs, SOFTMAX, "softmax_backward"),
+    "policy_loss": (PolicyLossArgs, POLICY, "policy_loss"),
+    "cross_entropy": (CrossEntropyArgs, CROSS_ENTROPY, "cross_entropy"),
+    "distill_loss": (DistillLossArgs, DISTILL, "distill_loss"),
 }
 
 
@@ -141,21 +233,27 @@ def view(tensor):
 def arguments(function, **given):
     """The function's struct, from its defaults, with torch tensors and numbers filled in."""
     kind, defaults, _ = FUNCTIONS[function]
-    args = kind(struct_size=ctypes.sizeof(kind), **defaults)
-    args.temperature.value = 1.0
-    for name, value in given.items():
-        field = getattr(args, name)
-        is_parameter = isinstance(field, (ParamF32, ParamU64))
-        if hasattr(value, "data_ptr"):
+    args = kind(struct_size=ctypes.sizeof(kind))
+    fill(args, defaults)
+    fill(args, given)
+    return args
+
+
+def fill(struct, values):
+    for name, value in values.items():
+        field = getattr(struct, name)
+        is_parameter = isinstance(field, (ParamF32, ParamF64, ParamU64))
+        if isinstance(value, dict):
+            fill(field, value)
+        elif hasattr(value, "data_ptr"):
             if is_parameter:
                 field.tensor = view(value)
             else:
-                setattr(args, name, view(value))
+                setattr(struct, name, view(value))
         elif is_parameter:
             field.value = value
         else:
-            setattr(args, name, value)
-    return args
+            setattr(struct, name, value)
 
 
 class Library:

@@ -65,21 +65,25 @@ def blank(case, kind, candidate):
 
 def measure(row, candidate, sets, in_graph, rehearse):
     import check
+    import check_losses
     import timing
     from logsum_ctypes import Unsupported
 
     remarks = []
+    is_loss = candidate.operation in check_losses.WANTED
     try:
         calls = [candidate.make(inputs) for inputs in sets]
         outputs = calls[0]()
         if candidate.is_ours:
-            what, error = check.ours(candidate, sets[0], outputs)
+            what, error = (check_losses if is_loss else check).ours(candidate, sets[0], outputs)
             remarks.append(f"error {error:.2f} of tolerance ({what})")
             if not error <= 1:
                 remarks[-1] = "WRONG: " + remarks[-1]
                 row.is_wrong = True
         elif candidate.operation != table.LIMITS:
             remarks.append(check.nan_remark(outputs))
+            if is_loss and not remarks[-1]:
+                remarks.append(check_losses.remark(candidate, sets[0], outputs))
         del outputs
         method, remark = timing.best_method(calls, in_graph and candidate.in_graph, rehearse)
         remarks.append(remark)

@@ -6,7 +6,8 @@ import importlib
 
 # In the order in which they are measured: what the others are set beside comes first.
 PEERS = ("limits", "logsum", "flashinfer", "liger", "quack", "torch", "compile")
-FAMILIES = ("sample", "score", "softmax")
+LOSSES = ("policy_loss", "cross_entropy", "distill_loss")  # with their gradients
+FAMILIES = ("sample", "score", "softmax", *LOSSES)
 KINDS = ("normal", "peaked", "flat", "masked")
 
 

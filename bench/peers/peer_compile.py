@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""torch.compile of the scoring formulas: what its users get without a kernel of their own."""
+"""torch.compile of the formulas: what its users get without a kernel of their own."""
 
 import peer_torch
 import torch
-from candidate import SCORE, SCORE_ENTROPY, Candidate
+import torch_losses
+from candidate import CLASSES, DISTILL, POLICY, SCORE, SCORE_ENTROPY, Candidate
 
 
 def load():
@@ -11,16 +12,19 @@ def load():
 
 
 def candidates(case):
-    if case.family != "score":
-        return []
-    return [
-        Candidate(SCORE, "torch.compile log-prob", logprob),
-        Candidate(SCORE_ENTROPY, "torch.compile log-prob + entropy", logprob_entropy),
-    ]
+    return {
+        "score": [
+            Candidate(SCORE, "torch.compile log-prob", logprob),
+            Candidate(SCORE_ENTROPY, "torch.compile log-prob + entropy", logprob_entropy),
+        ],
+        "policy_loss": [Candidate(POLICY, "torch.compile", policy)],
+        "cross_entropy": [Candidate(CLASSES, "torch.compile", classes)],
+        "distill_loss": [Candidate(DISTILL, "torch.compile", distill)],
+    }.get(case.family, [])
 
 
 def logprob(inputs):
-    compiled = torch.compile(peer_torch.logprob, dynamic=False)
+    compiled = torch.compile(torch_losses.logprob, dynamic=False)
     return lambda: {"logprobs": compiled(inputs.logits, inputs.targets)}
 
 
@@ -32,3 +36,16 @@ def logprob_entropy(inputs):
         return {"logprobs": logprobs, "entropy": entropy}
 
     return call
+
+
+def policy(inputs):
+    return torch_losses.policy(torch.compile(torch_losses.grpo_whole, dynamic=False), inputs)
+
+
+def classes(inputs):
+    compiled = torch.compile(torch_losses.cross_entropy_f32, dynamic=False)
+    return torch_losses.classes(compiled, inputs)
+
+
+def distill(inputs):
+    return torch_losses.distill(torch.compile(torch_losses.jsd, dynamic=False), inputs)

@@ -4,8 +4,21 @@
 import functools
 
 import logsum_ctypes
+import logsum_losses
 import torch
-from candidate import SAMPLE, SCORE, SCORE_ENTROPY, TEMPERATURE, Candidate
+from candidate import CLASSES, DISTILL, POLICY, SAMPLE, SCORE, SCORE_ENTROPY, TEMPERATURE, Candidate
+from in_place import InPlace
+
+METRICS = functools.partial(logsum_losses.policy, metrics=True)
+# Operation, what is said of it, and its arguments
+LOSSES = {
+    "policy_loss": [
+        (POLICY, "in place", logsum_losses.policy),
+        (POLICY, "in place, with metrics", METRICS),
+    ],
+    "cross_entropy": [(CLASSES, "in place", logsum_losses.classes)],
+    "distill_loss": [(DISTILL, "in place", logsum_losses.distill)],
+}
 
 MODES = {
     "per_device": logsum_ctypes.PER_DEVICE,
@@ -14,8 +27,8 @@ MODES = {
 
 
 class Peer:
-    def __init__(self, path):
-        self.path = path
+    def __init__(self, path, executor=None):
+        self.path, self.executor = path, executor
 
     def load(self):
         if not self.path:
@@ -25,6 +38,9 @@ class Peer:
 
     def candidates(self, case):
         variants = {
+            family: [(*names, functools.partial(self.loss, of=of)) for *names, of in losses]
+            for family, losses in LOSSES.items()
+        } | {
             "sample": [
                 (SAMPLE, "token + logprob", functools.partial(self.sample, raw=False)),
                 (SAMPLE, "token + logprob + raw", functools.partial(self.sample, raw=True)),
@@ -41,10 +57,10 @@ class Peer:
                 (f"{name} backward", "", functools.partial(self.backward, function=name))
                 for name in ("softmax", "log_softmax")
             ],
-        }[case.family]
+        }
         found, operations = [], set()
         for mode, determinism in MODES.items():
-            for operation, who, make in variants:
+            for operation, who, make in variants[case.family]:
                 found.append(
                     Candidate(
                         operation,
@@ -61,8 +77,8 @@ class Peer:
         """A call that fills `outputs` and returns all its tensors, to which the struct only
         points."""
         args = logsum_ctypes.arguments(function, **given, **outputs)
-        context = logsum_ctypes.context(determinism=determinism)
-        device = given["logits" if "logits" in given else "output"].device
+        context = logsum_ctypes.context(self.executor, determinism)
+        device = next(x.device for x in given.values() if isinstance(x, torch.Tensor))
         size = self.library.workspace_size(function, args)
         # Zeros, once: each call leaves its counters at zero for the next one.
         workspace = torch.zeros(max(size, 1), dtype=torch.uint8, device=device)
@@ -112,6 +128,13 @@ class Peer:
             grad_output=inputs.gradient,
             output=output,
         )
+
+    def loss(self, inputs, determinism, of):
+        def make(logits):
+            function, given, outputs = of(inputs, logits)
+            return self.prepare(function, outputs, determinism, **given)
+
+        return InPlace(inputs.logits, make)
 
 
 def row_outputs(inputs, *names):

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """quack's CuTe DSL kernels."""
 
-import os
-import site
-
+import cute_dsl
 import torch
-from candidate import SCORE, Candidate
+import torch_losses
+from candidate import CLASSES, SCORE, Candidate
+from in_place import InPlace
 
 
 def load():
@@ -13,9 +13,7 @@ def load():
         raise RuntimeError("needs CUDA")
     import importlib.metadata
 
-    # CuTe DSL is found through a .pth file, which Python doesn't read in PYTHONPATH's folders.
-    for folder in filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)):
-        site.addsitedir(folder)
+    cute_dsl.find()
     import quack.cross_entropy  # noqa: F401
 
     return importlib.metadata.version("quack-kernels")
@@ -28,6 +26,11 @@ def candidates(case):
         return [
             Candidate("softmax", "quack softmax", softmax),
             Candidate("softmax backward", "quack softmax backward", softmax_backward),
+        ]
+    if case.family == "cross_entropy":
+        return [
+            Candidate(CLASSES, "quack, one kernel (of the sum), in place", classes_at_once),
+            Candidate(CLASSES, "quack, autograd, in place", classes),
         ]
     return []
 
@@ -53,3 +56,34 @@ def softmax_backward(inputs):
 
     output = torch.softmax(inputs.logits, -1)
     return lambda: {"gradient": softmax_bwd(inputs.gradient, output)}
+
+
+def classes_at_once(inputs):
+    """Without what the mean divides by: the loss of each row, the gradient of their sum."""
+    from quack.cross_entropy import cross_entropy_fwd
+
+    def make(logits):
+        def call():
+            loss, gradient = cross_entropy_fwd(
+                logits, inputs.targets, return_dx=True, inplace_backward=True
+            )
+            return {"loss": loss, "grad_of_sum": gradient}
+
+        return call
+
+    return InPlace(inputs.logits, make)
+
+
+def classes(inputs):
+    from quack.cross_entropy import cross_entropy as autograd
+
+    def make(logits):
+        logits.requires_grad_()
+
+        def call():
+            loss = autograd(logits, inputs.targets, inplace_backward=True)
+            return torch_losses.gradient(loss, logits)
+
+        return call
+
+    return InPlace(inputs.logits, make)

@@ -1,10 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """PyTorch: one kernel after another, as its users write it."""
 
+from functools import partial
+
 import torch
-from candidate import SAMPLE, SCORE, SCORE_ENTROPY, TEMPERATURE, Candidate
+import torch.nn.functional as F
+import torch_losses
+from candidate import CLASSES, DISTILL, POLICY, SAMPLE, SCORE, SCORE_ENTROPY, TEMPERATURE, Candidate
 
 SEQUENCES = 8  # a batch of completions, for formulas that go by sequence
+
+LOSSES = {
+    "policy_loss": [
+        (POLICY, "PyTorch, f32 log-probs", (torch_losses.policy, torch_losses.grpo_f32)),
+        (POLICY, "PyTorch, bf16 log-probs as TRL", (torch_losses.policy, torch_losses.grpo_half)),
+    ],
+    "cross_entropy": [
+        (CLASSES, "PyTorch, f32 logits", (torch_losses.classes, torch_losses.cross_entropy_f32)),
+        (CLASSES, "PyTorch, bf16 logits", (torch_losses.classes, F.cross_entropy)),
+    ],
+    "distill_loss": [(DISTILL, "PyTorch", (torch_losses.distill, torch_losses.jsd))],
+}
 
 
 def load():
@@ -23,6 +39,8 @@ def candidates(case):
             Candidate(SCORE, "selective_log_softmax as in TRL", selective, is_extra=True),
             Candidate(SCORE_ENTROPY, "PyTorch log_softmax, gather, sum", gather_entropy),
         ]
+    if case.family in LOSSES:
+        return [Candidate(*names, partial(*make)) for *names, make in LOSSES[case.family]]
     return [
         Candidate("softmax", "PyTorch softmax", softmax),
         Candidate("log_softmax", "PyTorch log_softmax", log_softmax),
@@ -49,11 +67,6 @@ def race(inputs):
     return call
 
 
-def logprob(logits, targets):
-    x = logits.float()
-    return x.gather(-1, targets[:, None])[:, 0] - x.logsumexp(-1)
-
-
 def logprob_entropy(logits, targets):
     logp = torch.log_softmax(logits.float(), -1)
     return logp.gather(-1, targets[:, None])[:, 0], -(logp.exp() * logp).sum(-1)
@@ -78,21 +91,11 @@ def gather_entropy(inputs):
 
 
 def selective(inputs):
-    """log p(y) without a table of all log-probs: f32 by logsumexp, half types by log_softmax of one
-    sequence at a time, in their own precision."""
     count = SEQUENCES if inputs.logits.shape[0] % SEQUENCES == 0 else 1
     logits = inputs.logits.view(count, -1, inputs.logits.shape[-1])
-    targets = inputs.targets.view(count, -1, 1)
-
-    def call():
-        if logits.dtype == torch.float32:
-            lse = torch.stack([torch.logsumexp(x, -1) for x in logits])
-            return {"logprobs": (logits.gather(-1, targets)[..., 0] - lse).flatten()}
-        pairs = zip(logits, targets)
-        rows = [torch.log_softmax(x, -1).gather(-1, y)[:, 0] for x, y in pairs]
-        return {"logprobs": torch.cat(rows)}
-
-    return call
+    targets = inputs.targets.view(count, -1)
+    selected = torch_losses.selective_log_softmax
+    return lambda: {"logprobs": selected(logits, targets).flatten()}
 
 
 def softmax(inputs):

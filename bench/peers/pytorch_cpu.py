@@ -8,7 +8,6 @@ from cache.
 """
 
 import argparse
-import ctypes
 import statistics
 import sys
 import time
@@ -19,22 +18,7 @@ except ImportError:
     sys.exit("pytorch_cpu.py: skipped, PyTorch is not installed")
 
 import logsum_ctypes
-
-TASK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
-CONCURRENCY = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
-RUN = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int64, TASK, ctypes.c_void_p)
-
-
-@CONCURRENCY
-def one_thread(_):
-    return 1
-
-
-@RUN
-def run_here(_, tasks, task, argument):
-    for i in range(tasks):
-        task(argument, i)
-    return 0
+from one_thread import EXECUTOR
 
 
 def median_ms(work, repeats=7):
@@ -57,10 +41,7 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(1)
     library = logsum_ctypes.Library(options.library)
-    executor = logsum_ctypes.Executor(
-        None, ctypes.cast(one_thread, ctypes.c_void_p), ctypes.cast(run_here, ctypes.c_void_p)
-    )
-    context = logsum_ctypes.context(executor)
+    context = logsum_ctypes.context(EXECUTOR)
 
     print(f"{options.rows} x {options.vocab}, one thread, PyTorch {torch.__version__}")
     print(f"{'':34} {'PyTorch':>10} {'logsum':>10} {'ratio':>7}")

@@ -8,84 +8,27 @@ The library's path (or LOGSUM_LIBRARY) and PyTorch are optional: what needs them
 """
 
 import contextlib
-import ctypes
 import io
 import json
 import os
 import pathlib
-import re
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
 import unittest
 
-import logsum_ctypes as c
+import options
 import slim_wheel
 import table
+from test_binding import Binding  # noqa: F401  unittest finds them here
+from test_losses import Losses, StandIns  # noqa: F401
 
 try:
     import torch
 except ImportError:
     torch = None
 
-INCLUDE = pathlib.Path(__file__).resolve().parents[2] / "include"
 LIBRARY = os.environ.get("LOGSUM_LIBRARY")
-STRUCTS = {
-    "logsum_tensor": c.Tensor,
-    "logsum_param_f32": c.ParamF32,
-    "logsum_param_u64": c.ParamU64,
-    "logsum_status": c.Status,
-    "logsum_executor": c.Executor,
-    "logsum_context": c.Context,
-    "logsum_token_logprobs_args": c.TokenLogprobsArgs,
-    "logsum_sample_args": c.SampleArgs,
-    "logsum_softmax_args": c.SoftmaxArgs,
-    "logsum_softmax_backward_args": c.SoftmaxBackwardArgs,
-}
-
-
-class Binding(unittest.TestCase):
-    @unittest.skipUnless(shutil.which("cc"), "needs a C compiler")
-    def test_layout_is_the_headers(self):
-        header = (INCLUDE / "logsum/logsum.h").read_text(encoding="utf-8")
-        # Fields the binding is ahead of the header with are left out, at a struct's end only.
-        known = {
-            name: [f for f, _ in kind._fields_ if re.search(rf"\b{f}\b", header)]
-            for name, kind in STRUCTS.items()
-        }
-        lines = [
-            f'printf("{name} {field} %zu\\n", offsetof({name}, {field}));'
-            for name, fields in known.items()
-            for field in fields
-        ]
-        lines += [
-            f'printf("{name} sizeof %zu\\n", sizeof({name}));'
-            for name, kind in STRUCTS.items()
-            if len(known[name]) == len(kind._fields_)
-        ]
-        text = '#include <stdio.h>\n#include "logsum/logsum.h"\nint main(void) {%s}' % "".join(
-            lines
-        )
-        with tempfile.TemporaryDirectory() as folder:
-            program = pathlib.Path(folder) / "layout"
-            subprocess.run(
-                ["cc", "-x", "c", "-", f"-I{INCLUDE}", "-o", program],
-                input=text,
-                text=True,
-                check=True,
-            )
-            out = subprocess.run([program], capture_output=True, text=True, check=True).stdout
-        self.assertGreater(len(out.splitlines()), 60)
-        for line in out.splitlines():
-            name, field, value = line.split()
-            kind = STRUCTS[name]
-            ours = ctypes.sizeof(kind) if field == "sizeof" else getattr(kind, field).offset
-            self.assertEqual(ours, int(value), line)
-        for name, kind in STRUCTS.items():
-            fields = [f for f, _ in kind._fields_]
-            self.assertEqual(known[name], fields[: len(known[name])], name)
 
 
 @unittest.skipUnless(torch and LIBRARY, "needs PyTorch and a library")
@@ -106,8 +49,9 @@ class Rehearsal(unittest.TestCase):
         self.assertIn("REHEARSAL", out)
         self.assertIn("rehearsal", results["device"])
         timed = [r for r in results["rows"] if r["is_baseline"] and r["cold_us"]]
-        # sample, log-prob with and without entropy, softmax, log_softmax and their gradients
-        self.assertEqual(len(timed), 7, out)
+        # sample, log-prob with and without entropy, softmax, log_softmax and their gradients, three
+        # losses
+        self.assertEqual(len(timed), 10, out)
         self.assertTrue(all("of tolerance" in r["remark"] for r in timed))
         self.assertEqual({r["times_ours"] for r in timed}, {1.0})
 
@@ -213,7 +157,7 @@ class Inputs(unittest.TestCase):
     def test_rotated_inputs_exceed_l2(self):
         import inputs
 
-        for case in inputs.cases(("sample", "score", "softmax"), quick=False, rehearse=False):
+        for case in inputs.cases(options.FAMILIES, quick=False, rehearse=False):
             self.assertGreater(case.sets * case.bytes, 230e6, str(case))
             self.assertEqual(case.in_graph, case.family == "sample")
 

@@ -10,6 +10,7 @@ import statistics
 import time
 
 import torch
+from in_place import restore
 
 GRAPH_CALLS = 32  # per replay of one call's graph: the replay's own cost is shared
 AHEAD_CYCLES = 20_000_000  # about 10 ms: by then all launches are queued, and no gap is timed
@@ -30,21 +31,24 @@ def graph_us(calls, replays=25):
     for after in events[1:]:
         graph.replay()
         after.record()
-    return median_gap_us(events) / len(calls)
+    return median_gap_us(zip(events, events[1:])) / len(calls)
 
 
 def stream_us(calls, repeats=20):
     """An event pair around each call, the launches queued ahead of the GPU."""
     for call in calls[:3]:
+        restore(call)
         call()
     torch.cuda._sleep(AHEAD_CYCLES)
-    events = [event()]
-    events[0].record()
+    pairs = []
     for i in range(repeats):
-        calls[i % len(calls)]()
-        events.append(event())
-        events[-1].record()
-    return median_gap_us(events)
+        call = calls[i % len(calls)]
+        restore(call)
+        pairs.append((event(), event()))
+        pairs[-1][0].record()
+        call()
+        pairs[-1][1].record()
+    return median_gap_us(pairs)
 
 
 def raise_clocks():
@@ -56,8 +60,10 @@ def wall_us(calls, repeats=3):
     """For a rehearsal on the CPU."""
     gaps = []
     for i in range(repeats):
+        call = calls[i % len(calls)]
+        restore(call)
         start = time.perf_counter()
-        calls[i % len(calls)]()
+        call()
         gaps.append((time.perf_counter() - start) * 1e6)
     return statistics.median(gaps)
 
@@ -66,9 +72,8 @@ def event():
     return torch.cuda.Event(enable_timing=True)
 
 
-def median_gap_us(events):
+def median_gap_us(pairs):
     torch.cuda.synchronize()
-    pairs = zip(events, events[1:])
     return 1e3 * statistics.median(before.elapsed_time(after) for before, after in pairs)
 
 
