@@ -14,11 +14,17 @@ for target in build/fuzz/fuzz/*_fuzz; do
   work=build/fuzz/work/$name
   mkdir -p "$work"
   echo "-- $name, $seconds s"
+  rm -f "$work".*-*
   # Not a pipe: its status would be that of the last command.
-  if ! "$target" -max_total_time="$seconds" -print_final_stats=1 \
+  if ! "$target" -max_total_time="$seconds" -print_final_stats=1 -artifact_prefix="$work." \
     "$work" "fuzz/corpus/${name%_fuzz}" >"$work.log" 2>&1; then
     tail -n 60 "$work.log"
-    echo "fuzz.sh: $name failed" >&2
+    # libFuzzer prints small inputs only, and a CI machine's files are gone.
+    for input in "$work".*-*; do
+      [[ -e $input ]] || continue
+      echo "fuzz.sh: $name failed on this input (base64 -d FILE.b64 > FILE, $target FILE):" >&2
+      base64 "$input" >&2
+    done
     exit 1
   fi
   grep 'stat::number_of_executed_units' "$work.log"
