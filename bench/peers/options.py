@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The arguments of run.py, which it hands on to measure.py."""
+"""The arguments of run.py, which it hands on to measure.py; those of the scripts for CPUs."""
 
 import argparse
 import importlib
@@ -36,6 +36,16 @@ def parse(description, arguments=None):
         help="tiny shapes on the CPU: tests this program, its times mean nothing",
     )
     return parser.parse_args(arguments)
+
+
+def cpu_parser(description):
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("library", help="liblogsum.so")
+    parser.add_argument("--rows", type=int, default=256)
+    parser.add_argument("--vocab", type=int, default=131072)
+    return parser
 
 
 def peer(name, options):

@@ -7,7 +7,6 @@ from cache.
     bench/peers/pytorch_cpu.py build/release/src/liblogsum.so [--rows 256] [--vocab 131072]
 """
 
-import argparse
 import statistics
 import sys
 import time
@@ -19,6 +18,7 @@ except ImportError:
 
 import logsum_ctypes
 from one_thread import EXECUTOR
+from options import cpu_parser
 
 
 def median_ms(work, repeats=7):
@@ -32,13 +32,7 @@ def median_ms(work, repeats=7):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("library")
-    parser.add_argument("--rows", type=int, default=256)
-    parser.add_argument("--vocab", type=int, default=131072)
-    options = parser.parse_args()
+    options = cpu_parser(__doc__).parse_args()
     torch.set_num_threads(1)
     library = logsum_ctypes.Library(options.library)
     context = logsum_ctypes.context(EXECUTOR)

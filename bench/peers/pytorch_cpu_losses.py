@@ -7,7 +7,6 @@ each call of either, out of the time. PyTorch's losses are those of torch_losses
     bench/peers/pytorch_cpu_losses.py build/release/src/liblogsum.so [--rows 256] [--vocab 131072]
 """
 
-import argparse
 import os
 import statistics
 import sys
@@ -23,7 +22,7 @@ import inputs as inputs_of
 import peer_torch
 from in_place import restore
 from one_thread import EXECUTOR
-from options import LOSSES
+from options import LOSSES, cpu_parser
 from peer_logsum import Peer
 
 SPIN_SECONDS = 0.05  # PyTorch's threads look that long for work on cores that logsum's need
@@ -50,12 +49,7 @@ def medians(calls, repeats):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("library")
-    parser.add_argument("--rows", type=int, default=256)
-    parser.add_argument("--vocab", type=int, default=131072)
+    parser = cpu_parser(__doc__)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--families", nargs="+", choices=LOSSES, default=list(LOSSES))
     # oneTBB, which logsum uses without an executor of ours, has a thread for each core.
