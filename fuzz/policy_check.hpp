@@ -260,9 +260,9 @@ class Check {
     const double t =
         b_.temperatures.empty() ? static_cast<double>(b_.temperature) : at(b_.temperatures, i);
     const double scale = b_.grad_scale.value, c = std::fabs(per_entropy_), h = at(got_.entropy, i);
-    // Unknown, or beyond f32 before it meets a probability.
+    // Unknown, or beyond f32 before it meets a probability, with the scale or without.
     const bool is_known = std::isfinite(g) && std::isfinite(of_loss) && std::isfinite(units_[i]);
-    if (!(is_known && c * std::fabs(scale) / t < 1e37)) return;
+    if (!(is_known && c * std::max(std::fabs(scale), 1.0) / t < 1e37)) return;
     const double g_slack =
         1e-6 * (std::fabs(of_loss) + std::fabs(g - of_loss)) + 1e-12 * most_ * units_[i] + 1e-13;
     // Factors below f32's normal numbers have an absolute accuracy only.
