@@ -270,9 +270,10 @@ class Check {
     for (std::int64_t j = 0; j < b_.used(); ++j) {
       const std::size_t place = i * columns() + static_cast<std::size_t>(j);
       const double unit = at(of_logps.gradient, place), part = at(of_entropies.gradient, place);
-      const double p = j == b_.targets[i] ? std::exp(at(got_.logps, i)) : std::fabs(unit);
+      const double p_over_t =
+          j == b_.targets[i] ? std::exp(at(got_.logps, i)) / t : std::fabs(unit);
       const double truth = scale * (g * unit + part);
-      const double size = std::fabs(g * unit) + std::fabs(part) + 2 * c * p * (1 + h);
+      const double size = std::fabs(g * unit) + std::fabs(part) + 2 * c * p_over_t * (1 + h);
       const double slack = std::fabs(scale) * (5e-6 * size + g_slack * std::fabs(unit) + floor) +
                            0x1p-149 * (106 + h);
       const double got = at(got_.gradient, place);
