@@ -19,10 +19,11 @@ for target in build/fuzz/fuzz/*_fuzz; do
   if ! "$target" -max_total_time="$seconds" -print_final_stats=1 -artifact_prefix="$work." \
     "$work" "fuzz/corpus/${name%_fuzz}" >"$work.log" 2>&1; then
     tail -n 60 "$work.log"
+    echo "fuzz.sh: $name failed" >&2
     # libFuzzer prints small inputs only, and a CI machine's files are gone.
     for input in "$work".*-*; do
       [[ -e $input ]] || continue
-      echo "fuzz.sh: $name failed on this input (base64 -d FILE.b64 > FILE, $target FILE):" >&2
+      echo "fuzz.sh: on this input (base64 -d FILE.b64 > FILE, $target FILE):" >&2
       base64 "$input" >&2
     done
     exit 1
