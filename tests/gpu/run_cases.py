@@ -163,7 +163,8 @@ class RunBundle(unittest.TestCase):
 
     def test_deadline_and_missing(self):
         self.programs({"a_test": PASSES, "b_test": "sleep 3\n" + PASSES})
-        self.run_it("-j1", "--deadline=2")
+        printed = self.run_it("-j1", "--deadline=2")
+        self.assertIn("not finished: test b_test", printed)
         outcomes = [test["outcome"] for test in self.report()["tests"]]
         self.assertEqual(outcomes, ["passed", "not run"])
         self.script("bundle/bin/a_test", CRASHES)  # would be seen if it ran again

@@ -94,7 +94,8 @@ class Runner:
         log = self.options.out / "logs" / f"{kind}-{name}.log"
         run = process.run(command, {**self.environment, **extra}, limit, log)
         if run.ending == "timed out" and limit < self.options.timeout:
-            return  # it isn't to blame
+            print(f"not finished: {kind} {name}, in the {limit:.0f} s that were left", flush=True)
+            return  # which isn't its fault
         result = read(run)
         self.parts.put(kind, name, result)
         counts = "".join(
