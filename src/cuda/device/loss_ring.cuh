@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Losses in rings (visit_rings.cuh): rows that count are measured, scored, and their gradients
-// written, from one read; rows that don't are filled with 0 by a warp of their own.
+// written, from one read. Those that don't have been filled with 0 before (launch_loss_ring.cuh).
 //
 // A Loss has
 //
@@ -167,43 +167,6 @@ struct LossRing {
     }
     if (chunk.has(gradient.target)) chunk.patch(gradient.target, known.at_target);
   }
-
-  // Rows that don't count, those of all CTAs in turns, 4 KB at a time.
-  class Filler {
-   public:
-    __device__ __forceinline__ Filler(const Call& call, const RingSpace& space)
-        : i_(blockIdx.x), masked_(space.rows - call.rows.totals->kept) {}
-
-    __device__ __forceinline__ bool has_more() const { return i_ < masked_; }
-
-    __device__ __forceinline__ void fill_some(const Call& call, const RingSpace& space) {
-      constexpr int kPiece = 4096, kBytes = size_of(kDType);
-      const RowsView& grad = output(call);
-      std::byte* const row = grad.data + grad.index.offset(call.rows.list[space.rows - 1 - i_].row);
-      const int bytes = space.columns * kBytes, end = min(at_ + kPiece, bytes);
-#pragma unroll
-      for (int i = 0; i < kPiece / (kWarp * 16); ++i) {
-        const int at = at_ + (i * kWarp + warp_lane()) * 16;
-        if (at + 16 <= end) *reinterpret_cast<uint4*>(row + at) = {};
-      }
-      at_ = end;
-      if (at_ < bytes) return;
-      const int at = bytes / 16 * 16 + warp_lane() * kBytes;
-      if (at < bytes) {
-        if constexpr (kDType == DType::f32)
-          *reinterpret_cast<float*>(row + at) = 0;
-        else
-          *reinterpret_cast<std::uint16_t*>(row + at) = 0;
-      }
-      i_ += gridDim.x;
-      at_ = 0;
-    }
-
-   private:
-    std::int64_t i_;  // of the rows that don't count
-    std::int64_t masked_;
-    int at_ = 0;  // bytes of the row
-  };
 
  private:
   static constexpr bool kHasRest = std::is_same_v<GradientRest<kDType, ExpOf>, CarefulGradient>;

@@ -314,12 +314,6 @@ struct RingCursor {
 struct RingsInOrder {
   static constexpr bool kIsPrepared = false;
 
-  struct Filler {
-    __device__ __forceinline__ Filler(const auto&, const RingSpace&) {}
-    __device__ __forceinline__ static constexpr bool has_more() { return false; }
-    __device__ __forceinline__ void fill_some(const auto&, const RingSpace&) {}
-  };
-
   __device__ __forceinline__ static std::int64_t rows(const auto&, const RingSpace& space) {
     return space.rows;
   }

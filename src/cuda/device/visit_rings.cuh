@@ -40,9 +40,6 @@
 // and where it has extra records (RingCost)
 //   Measure::runs(tile)                                    how often a tile is measured: for its
 //                                                          record, then for extra ones
-// and where it writes rows that it doesn't visit, by one warp of each CTA when it has nothing else
-// to do
-//   Filler   (call, space), has_more(), fill_some(call, space)
 // RingsInOrder (ring_memory.cuh) has what operations on all rows in their order have in common.
 #pragma once
 
@@ -179,24 +176,19 @@ __device__ __forceinline__ void push_record(const typename Op::Record& record,
   __syncwarp();
 }
 
-// Looks at tiles again until no group will ask for it; in between it fills rows that aren't
-// visited. Goes from group to group and sleeps: it mustn't take issue slots from them.
+// Looks at tiles again until no group will ask for it. Goes from group to group and sleeps: it
+// mustn't take issue slots from them.
 template <class Op>
 __device__ __forceinline__ void help(const typename Op::Call& call, const RingSpace& space,
                                      const RingPlace& place, const RingMemory<Op>& memory) {
   constexpr int kGroups = RingMemory<Op>::kGroups;
   unsigned phases = 0;  // a bit per group
-  typename Op::Filler filler(call, space);
 #pragma unroll 1
-  for (int group = 0, asking = kGroups; asking > 0 || filler.has_more();
-       group = group + 1 < kGroups ? group + 1 : 0) {
+  for (int group = 0, asking = kGroups; asking > 0; group = group + 1 < kGroups ? group + 1 : 0) {
     RingRequest& request = memory.rooms[group].request;
     const unsigned phase = phases >> group & 1;
     if (!__all_sync(~0u, request.asked.has_ended(phase))) {
-      if (filler.has_more())
-        filler.fill_some(call, space);
-      else
-        __nanosleep(500);
+      __nanosleep(500);
       continue;
     }
     const RingIndex known = request.known;
