@@ -256,10 +256,13 @@ struct DivergenceGradient {
 
   DivergenceGradient() = default;
   LOGSUM_HOST_DEVICE DivergenceGradient(const DivergencePair& pair, const DivergenceSums& sums)
+      : DivergenceGradient(sums, (pair.is_jsd ? pair.weight_a : 1.0f) / pair.a.temperature.t,
+                           (pair.is_jsd ? pair.weight_b : 1.0f) / pair.b.temperature.t) {}
+  LOGSUM_HOST_DEVICE DivergenceGradient(const DivergenceSums& sums, float a, float b)
       : mean_a(static_cast<float>(sums.mean_a)),
         mean_b(static_cast<float>(sums.mean_b)),
-        factor_a((pair.is_jsd ? pair.weight_a : 1.0f) / pair.a.temperature.t),
-        factor_b((pair.is_jsd ? pair.weight_b : 1.0f) / pair.b.temperature.t) {}
+        factor_a(a),
+        factor_b(b) {}
 
   LOGSUM_HOST_DEVICE void multiply(double by) {
     factor_a = static_cast<float>(static_cast<double>(factor_a) * by);

@@ -182,8 +182,8 @@ Status distill_loss(const DistillLossPlan& plan, const Context& context) {
   const auto tiles = static_cast<std::size_t>(tile_count(plan.columns()));
   const std::size_t records = Layout::aligned(rows * tiles * sizeof(TileRecord[2]));
   DistillRows kept;
-  Scratch<std::byte> workspace(context, records + kept.lay(nullptr, rows, tiles));
-  kept.lay(workspace.data() + records, rows, tiles);
+  Scratch<std::byte> workspace(context, records + kept.lay(nullptr, rows, tiles, false));
+  kept.lay(workspace.data() + records, rows, tiles, false);
   const DistillVisit visit(plan, *kernels_for(context.simd), kept,
                            reinterpret_cast<TileRecord*>(workspace.data()));
   visit.count();

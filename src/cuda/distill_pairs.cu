@@ -4,6 +4,7 @@
 #include "cuda/device/quick_divergence.cuh"
 #include "cuda/device/steps.cuh"
 #include "cuda/distill_call.hpp"
+#include "cuda/distill_room.hpp"
 #include "cuda/launch_tiles.cuh"
 
 namespace logsum::cuda {
@@ -15,11 +16,6 @@ using Side = DistillLossPlan::Side;
 constexpr int kSums = 3;  // of DivergenceSums
 // CTAs per SM: a sum's 24 lanes of a thread spill at 80 registers.
 constexpr int kQuickSums = 2, kQuickWrites = 3;
-
-// Whether rows suit quick_divergence.cuh.
-__device__ __forceinline__ bool suits_quick(const DivergencePair& pair) {
-  return !pair.is_far && !pair.is_uneven;
-}
 
 // A warp's: a chunk's sums in lanes, whatever columns its threads had.
 struct ChunkRoom {
@@ -52,6 +48,24 @@ struct ExactColumns {
   __device__ __forceinline__ ColumnGradients gradients(const DivergenceGradient& g, float za,
                                                        float zb) const {
     return divergence_gradients(pair, g, pair_of(za, zb));
+  }
+};
+
+// And as quick_divergence.cuh has them.
+template <bool kIsJsd>
+struct QuickColumns {
+  const QuickDivergence<kIsJsd>& quick;
+  const QuickPair rows;
+
+  __device__ __forceinline__ bool is_beyond(float za, float zb) const {
+    return quick.is_beyond(rows, za, zb);
+  }
+  __device__ __forceinline__ DivergenceTerms terms(float za, float zb) const {
+    return quick.terms(rows, za, zb);
+  }
+  __device__ __forceinline__ ColumnGradients gradients(const DivergenceGradient& g, float za,
+                                                       float zb) const {
+    return {quick.gradient_a(rows, g, za, zb), quick.gradient_b(rows, g, za, zb)};
   }
 };
 
@@ -101,17 +115,22 @@ __device__ __forceinline__ bool is_compared(const DistillCall& call, std::int64_
          status_of_pair(measured.student.status, measured.teacher.status) == RowStatus::ok;
 }
 
-// `only`: the tiles that the quick kernel left; null: all.
+// Whether a step has nothing to do.
+__device__ __forceinline__ bool is_done(const DistillCall& call, DistillPart part) {
+  return part == DistillPart::beside_rings && *call.kept.left_rows == 0;
+}
+
 __global__ __launch_bounds__(kTileWarps* kWarp) void sum_kernel(
     const __grid_constant__ TileGrid grid, const __grid_constant__ DistillCall call,
-    const std::uint8_t* only) {
+    DistillPart part) {
+  if (is_done(call, part)) return;
   __shared__ ChunkRoom rooms[kTileWarps];
   __shared__ Shared<DivergencePair> pairs[kTileWarps];
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const DistillLossPlan& plan = call.plan;
   for_each_tile(grid, [&](std::int64_t row, std::int64_t tile) {
     if (!is_compared(call, row)) return;
-    if (only != nullptr && only[row * grid.tiles + tile] == 0) return;
+    if (part != DistillPart::all && !(call.kept.left[row] & kAllLeft)) return;
     __syncwarp();
     if (warp_lane() == 0) *pairs[warp] = plan.pair(row, call.kept.measured[row], 1);
     __syncwarp();
@@ -124,19 +143,9 @@ __global__ __launch_bounds__(kTileWarps* kWarp) void sum_kernel(
   });
 }
 
-// Whether the quick kernel writes a row but for its marked tiles: for what gradients are multiplied
-// by at least, and at most, f32 has room beside the lift.
-__device__ __forceinline__ bool has_room(const DistillLossPlan& plan, const DistillTotals& totals,
-                                         std::int64_t row) {
-  const float ta = plan.first().temperature(row), tb = plan.second().temperature(row);
-  const double factor = fabs(totals.factor);
-  const double weight = plan.divergence == Divergence::jsd ? DivergencePair::kUneven : 1;
-  return factor * weight / fmax(ta, tb) >= 0x1p-80 && factor / fmin(ta, tb) <= 0x1p80;
-}
-
 template <bool kIsJsd>
 struct QuickRows {
-  QuickDivergence<kIsJsd> quick;
+  QuickPair rows;
   DivergenceGradient gradient;
   bool suits;
 };
@@ -153,15 +162,15 @@ __device__ __noinline__ void know_quickly(const DistillCall& call, std::int64_t 
     known.gradient = DivergenceGradient(pair, call.kept.rows[row].sums);
     known.gradient.multiply(call.kept.totals->factor * QuickRow::kUnlift);
   }
-  known.quick =
-      QuickDivergence<kIsJsd>(pair, plan.first_of(measured).log_ratio,
-                              plan.second_of(measured).log_ratio, writes ? QuickRow::kLift : 0);
+  const float lift = writes ? QuickRow::kLift : 0;
+  known.rows = {{plan.first_of(measured), pair.a.temperature.c, lift},
+                {plan.second_of(measured), pair.b.temperature.c, lift}};
 }
 
-// The rows of tiles that it leaves, and tiles with a column beyond, are marked.
 template <bool kIsJsd>
 __global__ __launch_bounds__(kTileWarps* kWarp, kQuickSums) void sum_quickly_kernel(
-    const __grid_constant__ TileGrid grid, const __grid_constant__ DistillCall call) {
+    const __grid_constant__ TileGrid grid, const __grid_constant__ DistillCall call,
+    const __grid_constant__ QuickDivergence<kIsJsd> quick) {
   __shared__ ChunkRoom rooms[kTileWarps];
   __shared__ Shared<QuickRows<kIsJsd>> rows[kTileWarps];
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
@@ -174,14 +183,17 @@ __global__ __launch_bounds__(kTileWarps* kWarp, kQuickSums) void sum_quickly_ker
     __syncwarp();
     bool is_left = !known.suits;
     if (!is_left) {
-      const QuickDivergence<kIsJsd> quick = known.quick;
       const DivergenceSums sums =
-          sum_tile(quick, columns_of_tile(plan.first().logits, tile),
+          sum_tile(QuickColumns<kIsJsd>{quick, known.rows},
+                   columns_of_tile(plan.first().logits, tile),
                    TensorTile(plan.first().logits, row, tile),
                    TensorTile(plan.second().logits, row, tile), rooms[warp], is_left);
       if (warp_lane() == 0) call.kept.sums[row * grid.tiles + tile] = sums;
     }
-    if (warp_lane() == 0) call.kept.exact[row * grid.tiles + tile] = is_left;
+    if (warp_lane() != 0) return;
+    unsigned left = is_left ? kAllLeft : 0;
+    if (tile == 0 && !has_room(plan, *call.kept.totals, row)) left |= kGradientLeft;
+    if (left != 0) atomicOr(call.kept.left + row, left);
   });
 }
 
@@ -245,15 +257,17 @@ struct WrittenRow {
   DivergenceGradient gradient;
 };
 
-// `only`: the tiles that the quick kernel leaves; null: all. What isn't computed is filled here.
+// What isn't computed is filled here, but for rows that rings have written.
 __global__ __launch_bounds__(kTileWarps* kWarp) void write_kernel(
     const __grid_constant__ TileGrid grid, const __grid_constant__ DistillCall call,
-    const std::uint8_t* only) {
+    DistillPart part) {
+  if (is_done(call, part)) return;
   __shared__ Shared<WrittenRow> rows[kTileWarps];
   WrittenRow& known = *rows[threadIdx.x / kWarp];
   const DistillLossPlan& plan = call.plan;
   const Side &of_a = plan.first(), &of_b = plan.second();
   for_each_tile(grid, [&](std::int64_t row, std::int64_t tile) {
+    if (part == DistillPart::beside_rings && call.kept.left[row] == 0) return;
     const Fates fates(call, row);
     const int columns = columns_of_tile(of_a.logits, tile);
     fill_side(of_a, fates.a, row, tile, columns);
@@ -263,9 +277,7 @@ __global__ __launch_bounds__(kTileWarps* kWarp) void write_kernel(
       fill_padding(of_b, row);
     }
     if (!fates.writes_a && !fates.writes_b) return;
-    if (only != nullptr && only[row * grid.tiles + tile] == 0 &&
-        has_room(plan, *call.kept.totals, row))
-      return;
+    if (part != DistillPart::all && call.kept.left[row] == 0) return;
     __syncwarp();
     if (warp_lane() == 0) {
       known.pair = plan.pair(row, call.kept.measured[row], call.kept.totals->factor);
@@ -278,21 +290,20 @@ __global__ __launch_bounds__(kTileWarps* kWarp) void write_kernel(
 
 template <bool kIsJsd>
 __global__ __launch_bounds__(kTileWarps* kWarp, kQuickWrites) void write_quickly_kernel(
-    const __grid_constant__ TileGrid grid, const __grid_constant__ DistillCall call) {
+    const __grid_constant__ TileGrid grid, const __grid_constant__ DistillCall call,
+    const __grid_constant__ QuickDivergence<kIsJsd> quick) {
   __shared__ Shared<QuickRows<kIsJsd>> rows[kTileWarps];
   QuickRows<kIsJsd>& known = *rows[threadIdx.x / kWarp];
   const DistillLossPlan& plan = call.plan;
   for_each_tile(grid, [&](std::int64_t row, std::int64_t tile) {
+    if (call.kept.left[row] != 0) return;
     const Fates fates(call, row);
     if (!fates.writes_a && !fates.writes_b) return;
-    if (call.kept.exact[row * grid.tiles + tile] != 0 || !has_room(plan, *call.kept.totals, row))
-      return;
     __syncwarp();
     if (warp_lane() == 0) know_quickly(call, row, true, known);
     __syncwarp();
-    const QuickDivergence<kIsJsd> quick = known.quick;
     const DivergenceGradient gradient = known.gradient;
-    write_tile_of_pair(quick, gradient, plan, row, tile, fates);
+    write_tile_of_pair(QuickColumns<kIsJsd>{quick, known.rows}, gradient, plan, row, tile, fates);
   });
 }
 
@@ -300,37 +311,34 @@ TileGrid grid_of_pairs(const DistillLossPlan& plan) {
   return grid_of({&plan.student.logits, &plan.teacher.logits});
 }
 
-// By the hardware's exponentials, but for what they can't do.
-bool is_quick(const DistillLossPlan& plan, const Context& context) {
-  return context.determinism == Determinism::per_device &&
-         plan.student.logits.dtype != DType::f32 && plan.teacher.logits.dtype != DType::f32;
+template <bool kIsJsd>
+Status sum_quickly(const DistillCall& call, const Context& context) {
+  return launch_tiles(&sum_quickly_kernel<kIsJsd>, grid_of_pairs(call.plan), context, call,
+                      QuickDivergence<kIsJsd>(call.plan.beta));
+}
+template <bool kIsJsd>
+Status write_quickly(const DistillCall& call, const Context& context) {
+  return launch_tiles(&write_quickly_kernel<kIsJsd>, grid_of_pairs(call.plan), context, call,
+                      QuickDivergence<kIsJsd>(call.plan.beta));
 }
 
 }  // namespace
 
-Status sum_pairs(const DistillCall& call, const Context& context) {
-  const TileGrid grid = grid_of_pairs(call.plan);
-  const std::uint8_t* only = nullptr;
-  if (is_quick(call.plan, context)) {
-    only = call.kept.exact;
-    const auto kernel = call.plan.divergence == Divergence::jsd ? &sum_quickly_kernel<true>
-                                                                : &sum_quickly_kernel<false>;
-    LOGSUM_RETURN_IF_ERROR(launch_tiles(kernel, grid, context, call));
-  }
-  return launch_tiles(&sum_kernel, grid, context, call, only);
+Status sum_pairs(const DistillCall& call, DistillPart part, const Context& context) {
+  if (part == DistillPart::beside_quick)
+    LOGSUM_RETURN_IF_ERROR(call.plan.divergence == Divergence::jsd
+                               ? sum_quickly<true>(call, context)
+                               : sum_quickly<false>(call, context));
+  return launch_tiles(&sum_kernel, grid_of_pairs(call.plan), context, call, part);
 }
 
-// The tiles that are left are written first: those that aren't stay as they are where in place.
-Status write_pairs(const DistillCall& call, const Context& context) {
-  const TileGrid grid = grid_of_pairs(call.plan);
-  if (!is_quick(call.plan, context))
-    return launch_tiles(&write_kernel, grid, context, call,
-                        static_cast<const std::uint8_t*>(nullptr));
-  LOGSUM_RETURN_IF_ERROR(launch_tiles(&write_kernel, grid, context, call,
-                                      static_cast<const std::uint8_t*>(call.kept.exact)));
-  return launch_tiles(call.plan.divergence == Divergence::jsd ? &write_quickly_kernel<true>
-                                                              : &write_quickly_kernel<false>,
-                      grid, context, call);
+// The rows that are left are written first: those that aren't stay as they are where in place.
+Status write_pairs(const DistillCall& call, DistillPart part, const Context& context) {
+  LOGSUM_RETURN_IF_ERROR(
+      launch_tiles(&write_kernel, grid_of_pairs(call.plan), context, call, part));
+  if (part != DistillPart::beside_quick) return {};
+  return call.plan.divergence == Divergence::jsd ? write_quickly<true>(call, context)
+                                                 : write_quickly<false>(call, context);
 }
 
 }  // namespace logsum::cuda

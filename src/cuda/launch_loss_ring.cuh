@@ -5,20 +5,12 @@
 // at once, 774 spread over the whole, 524 before).
 #pragma once
 
+#include "cuda/device/fill_row.cuh"
 #include "cuda/device/grid.cuh"
-#include "cuda/grid.hpp"
 #include "cuda/launch_kernel.hpp"
 #include "cuda/launch_rings.cuh"
 
 namespace logsum::cuda {
-
-// By a CTA; `row` begins at a multiple of 16 bytes.
-__device__ __forceinline__ void fill_row(std::byte* row, std::int64_t bytes) {
-  for (std::int64_t i = threadIdx.x; i < bytes / 16; i += blockDim.x)
-    reinterpret_cast<uint4*>(row)[i] = {};
-  const std::int64_t i = bytes / 16 * 16 + std::int64_t{threadIdx.x} * 2;
-  if (i < bytes) *reinterpret_cast<std::uint16_t*>(row + i) = 0;
-}
 
 template <class Op>
 __global__ __launch_bounds__(kGridThreads) void prepare_kernel(const __grid_constant__
@@ -35,9 +27,8 @@ template <class Op>
 Status launch_loss_ring(const typename Op::Call& call, const Context& context, bool& launched) {
   return launch_rings<Op>(
       call, call.temperature.value, {&call.logits, &call.plan.grad_logits}, context, launched, [&] {
-        constexpr std::int64_t kMost = 2048;  // CTAs that all run at once
-        const auto blocks = static_cast<unsigned>(std::min(call.logits.rows, kMost));
-        return launch_kernel(&prepare_kernel<Op>, blocks, kGridThreads, 0, context, call);
+        return launch_kernel(&prepare_kernel<Op>, fill_blocks(call.logits.rows), kGridThreads, 0,
+                             context, call);
       });
 }
 

@@ -10,7 +10,7 @@
 
 namespace logsum::cuda {
 
-enum class RingUse { softmax, log_softmax, gradients, loss, loss_with_entropy };
+enum class RingUse { softmax, log_softmax, gradients, divergence, loss, loss_with_entropy };
 
 constexpr bool is_loss(RingUse use) { return use >= RingUse::loss; }
 
@@ -22,7 +22,7 @@ inline constexpr int kRingSlotBytes = 8192;
 // 4: 1020, 3: 1010; f32, 4: 2320, 3: 2000).
 // With an entropy a thread has twice the sums.
 constexpr int ring_groups(RingUse use, DType dtype) {
-  if (use == RingUse::gradients) return 3;
+  if (use == RingUse::gradients || use == RingUse::divergence) return 3;
   return dtype == DType::f32 || use == RingUse::loss_with_entropy ? 4 : 5;
 }
 
@@ -50,6 +50,7 @@ constexpr RingRowCost ring_row_cost(RingUse use, DType dtype, bool by_hardware) 
     return {240, 128};
   }
   if (use == RingUse::gradients) return {64, 16};
+  if (use == RingUse::divergence) return {192, 64};
   if (use == RingUse::log_softmax) return {96, 32};
   if (ring_has_notes(use, dtype, by_hardware)) return {176, 112};
   return {80, 16};
@@ -57,16 +58,21 @@ constexpr RingRowCost ring_row_cost(RingUse use, DType dtype, bool by_hardware) 
 
 constexpr RingCost ring_cost(RingUse use, DType dtype, bool by_hardware) {
   const bool is_gradients = use == RingUse::gradients;
+  const bool is_divergence = use == RingUse::divergence;
+  const int inputs = is_gradients || is_divergence ? 2 : 1;
   const bool has_notes = ring_has_notes(use, dtype, by_hardware);
   const int input_bytes = kTile * static_cast<int>(size_of(dtype));
-  const int tile_slots = (is_gradients ? 2 : 1) * input_bytes / kRingSlotBytes;
+  const int tile_slots = inputs * input_bytes / kRingSlotBytes;
   const int groups = ring_groups(use, dtype);
   const int room = is_gradients ? 1104 : use == RingUse::loss_with_entropy ? 2144 : 1120;
   const RingRowCost row = ring_row_cost(use, dtype, by_hardware);
   return {.fixed = groups * room + ring_joiners(use) * row.stage + 128,
           .slot = kRingSlotBytes + 16 + (has_notes ? 8 * kTileChunks / tile_slots : 0),
           .known_row = row.known_row,
+          .table = is_divergence ? 64 : 8,
           .record = is_gradients ? 8 : 24,
+          .tile_sums = is_divergence ? kTileChunks * 16 : 0,
+          .tile_records = is_divergence ? 2 : 1,
           .extra_records = is_loss(use) ? 1 : 0,
           .joiners = ring_joiners(use),
           .tile_slots = tile_slots,

@@ -89,7 +89,7 @@ bool ring_schedule(const DeviceLimits& limits, std::int64_t rows, std::int64_t c
   unlaid.rows = rows;
   unlaid.columns = static_cast<int>(columns);
   unlaid.tiles = static_cast<int>(tiles);
-  unlaid.records = unlaid.tiles + cost.extra_records;
+  unlaid.records = unlaid.tiles * cost.tile_records + cost.extra_records;
   int ahead = 0;
   // The fewest CTAs per row that leave the ring what it needs; more where rows are few.
   for (int blocks = 1; blocks <= kMostRingBlocks && blocks <= tiles; blocks *= 2) {

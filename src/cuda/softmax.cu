@@ -112,9 +112,10 @@ struct RingSoftmax : RingsInOrder {
     if (warp_lane() == 0) call.row_status.place(row).set_integer(0, static_cast<int>(status));
   }
 
-  __device__ __forceinline__ static void emit(const Call&, std::int64_t, const Row& known,
+  __device__ __forceinline__ static void emit(const Call&, const RingRow<RingSoftmax>& row,
                                               [[maybe_unused]] const Note& note,
                                               const RingChunk<RingSoftmax>& chunk) {
+    const Row& known = row.known;
     if (known.status != RowStatus::ok) return chunk.fill(kNan);
     if constexpr (kHasNotes) {
       const NearExponentials<true> near = known.near;

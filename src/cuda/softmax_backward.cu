@@ -108,8 +108,9 @@ struct RingBackward : RingsInOrder {
   __device__ __forceinline__ static void write_results(const Call&, std::int64_t, const Ahead&,
                                                        const Joined&) {}
 
-  __device__ __forceinline__ static void emit(const Call&, std::int64_t, const Row& known,
+  __device__ __forceinline__ static void emit(const Call&, const RingRow<RingBackward>& row,
                                               const Note&, const RingChunk<RingBackward>& chunk) {
+    const Row& known = row.known;
     if (known.fate != Call::Row::computed)
       return chunk.fill(known.fate == Call::Row::zero ? 0.0f : kNan);
     const Gradient gradient(known.sum);

@@ -67,7 +67,10 @@ struct RingCost {
   int fixed;
   int slot;
   int known_row;      // for each of known_rows
-  int record;         // for each record of its tables, which have 8 more
+  int table;          // for each of its tables, beside
+  int record;         // for each record there, and
+  int tile_sums;      // for each of a row's tiles
+  int tile_records;   // of a tile
   int extra_records;  // of a row, beside its tiles'
   int joiners;        // warps that join rows
   int tile_slots;     // how many slots a tile takes
@@ -77,7 +80,7 @@ struct RingCost {
   bool operator==(const RingCost&) const = default;
   int bytes(const RingSpace& space) const {
     return space.slots * slot + fixed + space.known_rows * known_row +
-           space.tables * (8 + space.records * record);
+           space.tables * (table + space.records * record + space.tiles * tile_sums);
   }
 };
 

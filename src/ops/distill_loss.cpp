@@ -98,7 +98,8 @@ std::size_t distill_loss_workspace_size(const DistillLossArgs& args) noexcept {
   const Tensor& logits = args.student_logits;
   const int leading = logits.rank - 1;
   const std::int64_t columns = columns_of(logits, args.vocab_size);
-  const std::size_t visit = logits.device.type == DeviceType::cuda
+  const bool on_gpu = logits.device.type == DeviceType::cuda;
+  const std::size_t visit = on_gpu
                                 ? span_workspace_bytes(logits, leading, columns, 1)
                                 : workspace_bytes<TileRecord[2]>(logits, leading, columns);
   if (visit == 0 || visit >= kMostWorkspace / 8) return visit;
@@ -107,7 +108,7 @@ std::size_t distill_loss_workspace_size(const DistillLossArgs& args) noexcept {
   if (rows > kMostWorkspace / 1024) return kMostWorkspace;
   DistillRows kept;
   return Layout::aligned(visit) +
-         kept.lay(nullptr, rows, static_cast<std::size_t>(tile_count(columns)));
+         kept.lay(nullptr, rows, static_cast<std::size_t>(tile_count(columns)), on_gpu);
 }
 
 }  // namespace logsum

@@ -10,7 +10,8 @@ namespace logsum {
 
 // What the whole batch has in common.
 struct DistillTotals {
-  double per_row = 0;    // 1/N
+  std::int64_t counted = 0;  // rows
+  double per_row = 0;        // 1/N
   double factor = 0;     // grad_scale/N
   bool is_valid = true;  // else a normalizer or grad_scale on the device is out of range
 };
@@ -54,6 +55,7 @@ struct DistillLossPlan {
 
   LOGSUM_HOST_DEVICE DistillTotals totals(std::int64_t counted) const {
     DistillTotals t;
+    t.counted = counted;
     double n = normalizer();
     const double scale = grad_scale();
     t.is_valid = is_normalizer(n) && is_finite(scale);
@@ -116,17 +118,27 @@ struct DistillRows {
   DistilledRow* rows;      // [rows]
   double* terms;           // [rows]: what each adds to the loss
   DivergenceSums* sums;    // [rows, tiles]
-  std::uint8_t* exact;     // [rows, tiles]: a GPU's, of tiles that aren't computed quickly
+  // A GPU's:
+  std::int64_t* list;   // [rows]: those that count in their order, then the others, last first
+  unsigned* left;       // [rows]: what the quick kernels leave of each (cuda/distill_call.hpp)
+  unsigned* left_rows;  // one: how many they leave something of
+  std::byte* prepared;  // [rows]: of rows that count (cuda/device/ring_rows.cuh)
+
+  static constexpr std::size_t kPreparedBytes = 144;
 
   // Lays them out from `memory`; returns how many bytes they take.
-  std::size_t lay(void* memory, std::size_t row_count, std::size_t tiles) {
+  std::size_t lay(void* memory, std::size_t row_count, std::size_t tiles, bool on_gpu) {
     Layout layout(memory);
     layout.take(totals, 1);
     layout.take(measured, row_count);
     layout.take(rows, row_count);
     layout.take(terms, row_count);
     layout.take(sums, row_count * tiles);
-    layout.take(exact, row_count * tiles);
+    const std::size_t gpu_rows = on_gpu ? row_count : 0;
+    layout.take(list, gpu_rows);
+    layout.take(left, gpu_rows);
+    layout.take(left_rows, 1);
+    layout.take(prepared, gpu_rows * kPreparedBytes);
     return layout.used();
   }
 };

@@ -76,7 +76,7 @@ struct LossRing {
   }
   static constexpr bool kIsPrepared = true;
   struct alignas(16) Prepared {
-    const std::byte* input;
+    RingInputs<LossRing> inputs;
     RingGiven<LossRing> given;
   };
   static_assert(sizeof(Prepared) <= LossRows::kPreparedBytes);
@@ -91,7 +91,7 @@ struct LossRing {
 #pragma unroll
     for (int word = 0; word < static_cast<int>(sizeof(Prepared) / sizeof(uint4)); ++word)
       reinterpret_cast<uint4*>(&slot)[word] = {};
-    slot = {row_address(call.logits, at.row),
+    slot = {{row_address(call.logits, at.row)},
             {output(call).data + output(call).index.offset(at.row), at.row,
              Ahead(call, *call.rows.totals, at)}};
   }
@@ -153,14 +153,15 @@ struct LossRing {
     if constexpr (Loss::kKeepsLse) call.rows.lses[row] = scored.lse;
   }
 
-  __device__ __forceinline__ static void emit(const Call& call, std::int64_t row, const Row& known,
+  __device__ __forceinline__ static void emit(const Call& call, const RingRow<LossRing>& row,
                                               const Note&, const RingChunk<LossRing>& chunk) {
+    const Row& known = row.known;
     const auto& gradient = known.gradient;
     if (gradient.fate != RowGradient::Fate::computed)
       return chunk.fill(gradient.fate == RowGradient::Fate::zero ? 0.0f : kNan);
     const auto slowly = [&](const auto& f) { chunk.write_slowly(f); };
     if (is_careful(gradient)) {
-      if constexpr (kHasRest) write_carefully(kept_rest(call, row), slowly);
+      if constexpr (kHasRest) write_carefully(kept_rest(call, row.given.row), slowly);
     } else {
       write_gradient<kEntropy>(
           gradient, [&](const auto& f) { chunk.write(f); }, slowly);

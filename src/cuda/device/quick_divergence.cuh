@@ -26,18 +26,28 @@ struct QuickRow {
   float max, c, at_max;
 
   QuickRow() = default;
-  __device__ __forceinline__ QuickRow(const RowExp& exp, double log_ratio, float lift)
-      : max(static_cast<float>(exp.center)),
-        c(exp.temperature.c),
-        at_max(static_cast<float>(static_cast<double>(lift) - kLog2e * log_ratio)) {}
+  __device__ __forceinline__ QuickRow(const MeasuredRow& row, float c_, float lift)
+      : max(row.max), c(c_), at_max(at_max_of(row, lift)) {}
 
+  __device__ __forceinline__ static float at_max_of(const MeasuredRow& row, float lift) {
+    return static_cast<float>(static_cast<double>(lift) - kLog2e * row.log_ratio);
+  }
   __device__ __forceinline__ float operator()(float z) const {
     return fmaxf(__fmaf_rn(__fsub_rn(z, max), c, at_max), kNothing);
   }
 };
 
-// What a pair's columns add to its sums, and their gradients, times 2^lift. kIsJsd as in
-// DivergencePair.
+struct QuickPair {
+  QuickRow a, b;
+};
+
+// Whether rows suit it.
+__device__ __forceinline__ bool suits_quick(const DivergencePair& pair) {
+  return !pair.is_far && !pair.is_uneven;
+}
+
+// What columns add to their row's sums, and their gradients, times 2^lift. kIsJsd as in
+// DivergencePair. What is kept here is the call's.
 template <bool kIsJsd>
 class QuickDivergence {
  public:
@@ -45,13 +55,12 @@ class QuickDivergence {
   // |x|, natural, below which the loss is a series.
   static constexpr float kNear = kIsJsd ? 0.6f : 1.0f;
 
-  QuickDivergence() = default;
-  __device__ __forceinline__ QuickDivergence(const DivergencePair& pair, double log_ratio_a,
-                                             double log_ratio_b, float lift)
-      : a_(pair.a, log_ratio_a, lift),
-        b_(pair.b, log_ratio_b, lift),
-        weight_a_(pair.weight_a),
-        weight_b_(pair.weight_b) {
+  // A KL has no weights.
+  explicit QuickDivergence(float weight) {
+    DivergencePair pair;
+    if (kIsJsd) pair.set_jsd(weight);
+    weight_a_ = pair.weight_a;
+    weight_b_ = pair.weight_b;
     constexpr auto ln2 = static_cast<float>(kLn2);
     float power = ln2 * ln2;
     if constexpr (kIsJsd) {
@@ -59,14 +68,12 @@ class QuickDivergence {
       float cumulants[kTerms];
       find_cumulants(weight_a_, cumulants);
       float factorial = 2;  // n!/(n − 1)
-#pragma unroll
       for (int i = 0; i < kTerms; ++i) {
         series_[i] = cumulants[i] * power / factorial;
         power *= ln2;
         factorial *= static_cast<float>((i + 3) * (i + 1)) / static_cast<float>(i + 2);
       }
     } else {
-#pragma unroll
       for (int i = 0; i < kTerms; ++i) {
         series_[i] = DivergenceSeries::h(i) * power;
         power *= ln2;
@@ -74,75 +81,87 @@ class QuickDivergence {
     }
   }
 
+  __device__ __forceinline__ float weight_a() const { return weight_a_; }
+  __device__ __forceinline__ float weight_b() const { return weight_b_; }
+
   // A KL's column whose log-ratio is larger than u − v can say, and counts.
-  __device__ __forceinline__ bool is_beyond(float za, float zb) const {
-    return !kIsJsd && b_(zb) < QuickRow::kLow && za > kNegInf &&
-           (a_(za) > QuickRow::kLow || zb == kNegInf);
+  __device__ __forceinline__ static bool is_beyond(const QuickPair& rows, float za, float zb) {
+    return !kIsJsd && rows.b(zb) < QuickRow::kLow && za > kNegInf &&
+           (rows.a(za) > QuickRow::kLow || zb == kNegInf);
   }
 
   // Of a column that isn't beyond.
-  __device__ __forceinline__ DivergenceTerms terms(float za, float zb) const {
-    const float u = a_(za), v = b_(zb), x = __fsub_rn(u, v);
+  __device__ __forceinline__ DivergenceTerms terms(const QuickPair& rows, float za,
+                                                   float zb) const {
+    const float u = rows.a(za), v = rows.b(zb), x = __fsub_rn(u, v);
     const bool is_near = fabsf(x) < kNear * static_cast<float>(kLog2e);
     float series = series_[kTerms - 1];
 #pragma unroll
     for (int i = kTerms - 2; i >= 0; --i) series = __fmaf_rn(series, x, series_[i]);
     const float square = __fmul_rn(__fmul_rn(x, x), series);
-    constexpr auto ln2 = static_cast<float>(kLn2);
     if constexpr (!kIsJsd) {
       const float a = exp2_approximate(u), b = exp2_approximate(v);
-      const float product = __fmul_rn(a, __fmul_rn(x, ln2));
+      const float product = __fmul_rn(a, __fmul_rn(x, kNatural));
       const float term = is_near ? __fmul_rn(a, square) : __fadd_rn(__fsub_rn(b, a), product);
       return {term, product, 0.0f};
     } else {
-      const Mixture m(*this, u, v, x);
+      const Mixture m(x, weight_a_, weight_b_);
+      const float larger = exp2_approximate(fmaxf(u, v));
+      const float smaller = __fmul_rn(larger, m.ratio);
+      const float a = x >= 0 ? larger : smaller, b = x >= 0 ? smaller : larger;
       const float direct =
-          __fmul_rn(__fmaf_rn(m.log, m.y, m.rest * m.distance), __fmul_rn(m.larger, -ln2));
-      const float near = __fmul_rn(__fmul_rn(m.larger, m.y), square);
-      return {is_near ? near : direct, __fmul_rn(m.a(), __fmul_rn(m.log_a(), ln2)),
-              __fmul_rn(m.b(), __fmul_rn(m.log_b(), ln2))};
+          __fmul_rn(__fmaf_rn(m.log, m.y, m.rest * fabsf(x)), __fmul_rn(larger, -kNatural));
+      const float near = __fmul_rn(__fmul_rn(larger, m.y), square);
+      return {is_near ? near : direct, __fmul_rn(a, __fmul_rn(m.log_own(x), kNatural)),
+              __fmul_rn(b, __fmul_rn(m.log_own(-x), kNatural))};
     }
   }
 
-  // Of a column that isn't beyond; the row's factors have 2^-lift in them.
-  __device__ __forceinline__ ColumnGradients gradients(const DivergenceGradient& g, float za,
-                                                       float zb) const {
-    const float u = a_(za), v = b_(zb), x = __fsub_rn(u, v);
-    constexpr auto ln2 = static_cast<float>(kLn2);
-    if constexpr (!kIsJsd) {
-      const float a = exp2_approximate(u), b = exp2_approximate(v);
-      return {__fmul_rn(__fmul_rn(a, g.factor_a), __fmaf_rn(x, ln2, -g.mean_a)),
-              __fmul_rn(__fsub_rn(b, a), g.factor_b)};
-    } else {
-      const Mixture m(*this, u, v, x);
-      return {__fmul_rn(__fmul_rn(m.a(), g.factor_a), __fmaf_rn(m.log_a(), ln2, -g.mean_a)),
-              __fmul_rn(__fmul_rn(m.b(), g.factor_b), __fmaf_rn(m.log_b(), ln2, -g.mean_b))};
-    }
+  // The gradient of a side. Of a column that isn't beyond; `factor` has 2^-lift in it.
+  __device__ __forceinline__ float gradient_a(const QuickPair& rows, const DivergenceGradient& g,
+                                              float za, float zb) const {
+    const float u = rows.a(za), x = __fsub_rn(u, rows.b(zb));
+    const float log = kIsJsd ? Mixture(x, weight_a_, weight_b_).log_own(x) : x;
+    return above_mean(exp2_approximate(u), log, g.mean_a, g.factor_a);
+  }
+  __device__ __forceinline__ float gradient_b(const QuickPair& rows, const DivergenceGradient& g,
+                                              float za, float zb) const {
+    const float u = rows.a(za), v = rows.b(zb);
+    if constexpr (!kIsJsd)
+      return __fmul_rn(__fsub_rn(exp2_approximate(v), exp2_approximate(u)), g.factor_b);
+    const float x = __fsub_rn(v, u);
+    return above_mean(exp2_approximate(v), Mixture(x, weight_b_, weight_a_).log_own(x), g.mean_b,
+                      g.factor_b);
   }
 
  private:
-  // log2(m/larger) = log, with y = m/larger and the smaller's share `rest` of it.
-  struct Mixture {
-    float x, distance, larger, smaller, rest, y, log;
+  static constexpr auto kNatural = static_cast<float>(kLn2);
 
-    __device__ __forceinline__ Mixture(const QuickDivergence& q, float u, float v, float x_)
-        : x(x_), distance(fabsf(x_)) {
-      const bool a_is_larger = x >= 0;
-      const float ratio = exp2_approximate(-distance);
-      larger = exp2_approximate(fmaxf(u, v));
-      smaller = __fmul_rn(larger, ratio);
-      rest = __fmul_rn(a_is_larger ? q.weight_b_ : q.weight_a_, ratio);
-      y = __fadd_rn(rest, a_is_larger ? q.weight_a_ : q.weight_b_);
+  // log = log2(m/larger) of y = m/larger, in which the smaller's share is `rest`; x: the log-ratio
+  // of the row that has weight `own` to the other's.
+  struct Mixture {
+    float ratio, rest, y, log;
+
+    __device__ __forceinline__ Mixture(float x, float own, float other) {
+      const bool own_is_larger = x >= 0;
+      ratio = exp2_approximate(-fabsf(x));
+      rest = __fmul_rn(own_is_larger ? other : own, ratio);
+      y = __fadd_rn(rest, own_is_larger ? own : other);
       log = log2_approximate(y);
     }
-    __device__ __forceinline__ float a() const { return x >= 0 ? larger : smaller; }
-    __device__ __forceinline__ float b() const { return x >= 0 ? smaller : larger; }
-    __device__ __forceinline__ float log_a() const { return __fsub_rn(fminf(x, 0.0f), log); }
-    __device__ __forceinline__ float log_b() const { return __fsub_rn(-fmaxf(x, 0.0f), log); }
+    // log2 of the probability over m, of the row that x is the log-ratio of.
+    __device__ __forceinline__ float log_own(float x) const {
+      return __fsub_rn(fminf(x, 0.0f), log);
+    }
   };
 
+  __device__ __forceinline__ static float above_mean(float p, float log2, float mean,
+                                                     float factor) {
+    return __fmul_rn(__fmul_rn(p, factor), __fmaf_rn(log2, kNatural, -mean));
+  }
+
   // κ_2 … κ_8.
-  __device__ __forceinline__ static void find_cumulants(float mean, float (&k)[kTerms]) {
+  static void find_cumulants(float mean, float (&k)[kTerms]) {
     const float s = mean * (1 - mean);  // κ_2
     const float d = 1 - 2 * mean;       // each the derivative by the mean of the last, times s
     const float s2 = s * s, s3 = s2 * s;
@@ -155,7 +174,6 @@ class QuickDivergence {
     k[6] = s - 126 * s2 + 1680 * s3 - 5040 * s2 * s2;
   }
 
-  QuickRow a_, b_;
   float weight_a_, weight_b_;
   float series_[kTerms];
 };

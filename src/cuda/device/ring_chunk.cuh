@@ -21,6 +21,18 @@ struct RingChunk {
   int first;              // its column of the row
   int columns;
 
+  __device__ __forceinline__ RingChunk(const RingMemory<Op>& memory, const RingSpace& space,
+                                       const RingRow<Op>& row, const RingCursor& at, int quarter)
+      : kept(memory.chunk(at.slot.at, quarter)),
+        first(at.tile * kTile + quarter * kChunk),
+        columns(min(space.columns - first, kChunk)) {
+    out = row.given.out + std::int64_t{first} * kBytes;
+  }
+  // The same of another output.
+  __device__ __forceinline__ RingChunk(const RingChunk& chunk, std::byte* row) : RingChunk(chunk) {
+    out = row + std::int64_t{first} * kBytes;
+  }
+
   __device__ __forceinline__ bool is_whole() const { return columns == kChunk; }
 
   __device__ __forceinline__ const std::byte* input(int i) const {
@@ -40,6 +52,15 @@ struct RingChunk {
   __device__ __forceinline__ void write_slowly(const F& f) const {
     write_columns(f, std::make_integer_sequence<int, Op::kInputs>());
   }
+  // f is long: a row of lanes at a time.
+  template <class F>
+  __device__ __forceinline__ void write_by_rows(const F& f) const {
+    if (!is_whole()) return write_slowly(f);
+    const StepLayout layout(kDType);
+#pragma unroll 1
+    for (int row = 0; row < kChunkRows; ++row)
+      write_row(f, layout, row * kLanes, std::make_integer_sequence<int, Op::kInputs>());
+  }
   __device__ __forceinline__ bool has(int column) const {
     return static_cast<unsigned>(column - first) < static_cast<unsigned>(columns);
   }
@@ -58,6 +79,16 @@ struct RingChunk {
   }
 
  private:
+  template <class F, int... kInput>
+  __device__ __forceinline__ void write_row(const F& f, const StepLayout& layout, int column,
+                                            std::integer_sequence<int, kInput...>) const {
+    store_numbers<kDType>(out, column, apply(f, load_kept(layout, kInput, column)...));
+  }
+  __device__ __forceinline__ StepValues load_kept(const StepLayout& layout, int i,
+                                                  int column) const {
+    return load_step(TensorTile(const_cast<std::byte*>(input(i)), kBytes, kDType), layout, column,
+                     kLanes);
+  }
   __device__ __forceinline__ float load(int i, int column) const {
     const std::byte* const p = input(i) + column * kBytes;
     return load_shared_element<kDType>(p);

@@ -37,27 +37,35 @@ struct alignas(8) LogitsNote {
 
 // Op: with Kind, an Ahead that has LogitsAhead's of_tiles, and LogitsNote or nothing as its Note.
 // If it has an extra record that is of a tile without one of its columns, which Ahead::left_out()
-// says.
+// says. Of two inputs both are measured, of_tiles is an array, and each has records of its own.
 template <class Op>
 class MeasureLogits {
  public:
   using Kind = typename Op::Kind;
-  static constexpr bool kAwaitsAll = false, kLooksAgain = true;
+  static constexpr bool kAwaitsAll = false, kLooksAgain = true, kByInput = Op::kInputs > 1;
 
   // Barrier i: warp i has passed the sums on.
   __device__ static constexpr int links(int) { return 1; }
 
   __device__ __forceinline__ void begin_row(const typename Op::Ahead& ahead) {
-    temperature_ = ahead.of_tiles;
+    if constexpr (kByInput) {
+      temperature_ = ahead.of_tiles[0];
+      other_ = ahead.of_tiles[1];
+    } else {
+      temperature_ = ahead.of_tiles;
+    }
     if constexpr (kLeavesOut) left_out_ = ahead.left_out();
   }
   __device__ __forceinline__ int runs(int tile) const {
+    if constexpr (kByInput) return 2;
     return kLeavesOut && tile == ::max(left_out_, 0) / kTile ? 2 : 1;
   }
 
   template <class Push>
   __device__ __forceinline__ typename Op::Note run(const RingTile<Op>& tile, const Push& push) {
     const int quarter = tile.quarter, left = tile.left(quarter);
+    const TileTemperature temperature =
+        kByInput && tile.input == 1 ? other_ : temperature_;
     typename Op::Note note;
     HeldLanes<Kind> lanes = {};
     lanes.max = kNegInf;  // as of a chunk that doesn't exist
@@ -68,11 +76,11 @@ class MeasureLogits {
         if (tile.record >= tile.space.tiles && left_out_ >= 0 &&
             left_out_ % kTile / kChunk == quarter)
           chunk.clear(left_out_ % kChunk);
-      const float lowest = weigh_chunk<Kind>(lanes, chunk, left, temperature_);
+      const float lowest = weigh_chunk<Kind>(lanes, chunk, left, temperature);
       if constexpr (kNotes) note = {lowest, lanes.max};
     }
     auto& room = tile.room();
-    TileMeasure<Kind> measure(temperature_);
+    TileMeasure<Kind> measure(temperature);
     if (quarter > 0) {
       tile.link(quarter - 1).wait(phase_);
       measure.get(room);
@@ -110,7 +118,8 @@ class MeasureLogits {
   static constexpr bool kNotes = std::is_same_v<typename Op::Note, LogitsNote>;
   static constexpr bool kLeavesOut = RingMemory<Op>::kCost.extra_records > 0;
 
-  TileTemperature temperature_;
+  TileTemperature temperature_;  // the first input's
+  [[maybe_unused]] TileTemperature other_;
   int left_out_ = 0;    // the row's column that its extra record does without; −1: none
   unsigned phase_ = 0;  // of the links
 };

@@ -14,6 +14,9 @@
 //   begun    when the row's first slot is empty. It needs no protection: by then the ring has let
 //            go of the row that lies known_rows before. Nor does a table: the rows that it had
 //            before lie at least so far back.
+// An operation may look at a row once more in between, when all of it is measured
+// (ring_middle.cuh): what that needs to know is published as its `middle`, and what chunks add
+// arrives at the table.
 #pragma once
 
 #include <type_traits>
@@ -21,6 +24,7 @@
 #include "core/host_device.hpp"
 #include "core/measure.hpp"
 #include "cuda/device/barriers.cuh"
+#include "cuda/device/ring_middle.cuh"
 #include "cuda/device/warp.cuh"
 #include "cuda/ring_cost.hpp"
 
@@ -72,6 +76,12 @@ struct alignas(16) RingRoom {
   Room room;
 };
 
+// Where a row's inputs begin.
+template <class Op>
+struct RingInputs {
+  const std::byte* at[Op::kInputs];
+};
+
 // What is known of a row before it is measured.
 template <class Op>
 struct alignas(16) RingGiven {
@@ -82,28 +92,36 @@ struct alignas(16) RingGiven {
 
 // A row of the cluster's that is in the ring, or was.
 template <class Op>
-struct alignas(16) RingRow {
+struct alignas(16) RingRow : RingMiddleRow<Op> {
   ByteBarrier begun, published;
   RingGiven<Op> given;  // before its first chunk is asked for
   alignas(8) typename Op::Row known;
 };
 
 // Records of a row that the CTA joins.
-struct RingTable {
+template <class Op>
+struct RingTable : RingMiddleTable<Op> {
   ByteBarrier arrived;
 };
 
 // What a joiner sends from.
-template <class Op>
+template <class Op, bool kHas = kHasMiddle<Op>>
 struct RingStage {
   alignas(8) typename Op::Row known;
+};
+template <class Op>
+struct RingStage<Op, true> {
+  alignas(8) typename Op::Row known;
+  alignas(8) typename Op::Middle middle;
 };
 
 template <class Op>
 struct RingMemory {
   using Record = typename Op::Record;
   using Row = RingRow<Op>;
+  using Table = RingTable<Op>;
   using Stage = RingStage<Op>;
+  using Sums = RingSums<Op>;
   using GroupRoom = RingRoom<typename Op::Room>;
   using Note = typename Op::Note;
 
@@ -119,6 +137,7 @@ struct RingMemory {
   static constexpr int kInputBytes = kSlotChunks * kChunkBytes;
   static constexpr int kSlotBytes = Op::kInputs * kInputBytes;
   static constexpr int kWords = sizeof(Record) / sizeof(unsigned long long);
+  static constexpr int kSumWords = std::is_empty_v<Sums> ? 0 : sizeof(Sums) / 8;
   static constexpr int kLine = 128;  // which chunks begin at
   static_assert(sizeof(GroupRoom) % 16 == 0 && sizeof(RingSlot) == 16);
 
@@ -128,7 +147,10 @@ struct RingMemory {
                                   kLine,
                          .slot = kSlotBytes + int(sizeof(RingSlot)) + kNotes * int(sizeof(Note)),
                          .known_row = int(sizeof(Row)),
+                         .table = int(sizeof(Table)),
                          .record = int(sizeof(Record)),
+                         .tile_sums = kSumWords * 8 * kTileChunks,
+                         .tile_records = kCost.tile_records,
                          .extra_records = kCost.extra_records,
                          .joiners = kJoiners,
                          .tile_slots = kTileSlots,
@@ -140,8 +162,9 @@ struct RingMemory {
   Stage* stages;     // of each joiner
   RingSlot* slots;
   Row* rows;
-  RingTable* tables;
+  Table* tables;
   unsigned long long* records;
+  unsigned long long* sums;
   Note* notes;
   std::byte* chunks;
 
@@ -150,9 +173,10 @@ struct RingMemory {
     slots = reinterpret_cast<RingSlot*>(rooms + kGroups);
     rows = reinterpret_cast<Row*>(slots + space.slots);
     stages = reinterpret_cast<Stage*>(rows + space.known_rows);
-    tables = reinterpret_cast<RingTable*>(stages + kJoiners);
+    tables = reinterpret_cast<Table*>(stages + kJoiners);
     records = reinterpret_cast<unsigned long long*>(tables + space.tables);
-    notes = reinterpret_cast<Note*>(records + space.tables * space.records * kWords);
+    sums = records + space.tables * space.records * kWords;
+    notes = reinterpret_cast<Note*>(sums + space.tables * sum_words(space));
     const auto used =
         static_cast<int>(reinterpret_cast<std::byte*>(notes + space.slots * kNotes) - memory);
     chunks = memory + (used + kLine - 1) / kLine * kLine;
@@ -178,9 +202,13 @@ struct RingMemory {
     for (int i = static_cast<int>(threadIdx.x); i < space.known_rows; i += kThreads) {
       rows[i].begun.begin(kWarp);
       rows[i].published.begin(space.blocks > 1 ? 1 : kWarp);
+      if constexpr (kHasMiddle<Op>) rows[i].measured.begin(space.blocks > 1 ? 1 : kWarp);
     }
-    if (threadIdx.x < space.tables)
+    if (threadIdx.x < space.tables) {
       tables[threadIdx.x].arrived.begin(space.blocks > 1 ? 1 : space.records * kWords);
+      if constexpr (kHasMiddle<Op>)
+        tables[threadIdx.x].summed.begin(space.blocks > 1 ? 1 : sum_words(space));
+    }
     ByteBarrier::fence_barriers();
   }
 
@@ -188,10 +216,15 @@ struct RingMemory {
   __device__ __forceinline__ void expect_records(int i, const RingSpace& space) const {
     if (space.blocks > 1) tables[i].arrived.arrive_expecting(space.records * sizeof(Record));
   }
+  __device__ __forceinline__ void expect_sums(int i, const RingSpace& space) const {
+    if constexpr (kHasMiddle<Op>)
+      if (space.blocks > 1) tables[i].summed.arrive_expecting(sum_words(space) * 8);
+  }
   // And what the CTA is to know of a row.
   __device__ __forceinline__ void expect_row(Row& row, const RingSpace& space) const {
     if (space.blocks == 1) return;
     row.published.arrive_expecting(sizeof(row.known));
+    if constexpr (kHasMiddle<Op>) row.measured.arrive_expecting(sizeof(row.middle));
   }
 
   __device__ __forceinline__ unsigned long long* words_of_table(int i,
@@ -200,6 +233,14 @@ struct RingMemory {
   }
   __device__ __forceinline__ Record* table(int i, const RingSpace& space) const {
     return reinterpret_cast<Record*>(words_of_table(i, space));
+  }
+  // What chunks of the row that has table i have added, in the order of its columns.
+  __device__ __forceinline__ static int sum_words(const RingSpace& space) {
+    return space.tiles * kTileChunks * kSumWords;
+  }
+  __device__ __forceinline__ unsigned long long* sums_of_table(int i,
+                                                               const RingSpace& space) const {
+    return sums + i * sum_words(space);
   }
   // Of a tile's `chunk`, which lies in `slot`, the first input's.
   __device__ __forceinline__ std::byte* chunk(int slot, int chunk) const {
@@ -220,8 +261,18 @@ struct RingMemory {
   // `is_new`: the warp hasn't seen it yet.
   __device__ __forceinline__ bool has_row(const RingIndex& i, bool is_new,
                                           const RingSpace& space) const {
-    if (!__all_sync(~0u, rows[i.at].published.has_ended(i.phase))) return false;
-    if (is_new && space.blocks > 1) rows[i.at].published.wait_for_cluster(i.phase);
+    return has_come(rows[i.at].published, i.phase, is_new, space);
+  }
+  __device__ __forceinline__ bool has_middle(const RingIndex& i, bool is_new,
+                                             const RingSpace& space) const {
+    return has_come(rows[i.at].measured, i.phase, is_new, space);
+  }
+
+ private:
+  __device__ __forceinline__ static bool has_come(ByteBarrier& barrier, unsigned phase, bool is_new,
+                                                  const RingSpace& space) {
+    if (!__all_sync(~0u, barrier.has_ended(phase))) return false;
+    if (is_new && space.blocks > 1) barrier.wait_for_cluster(phase);
     return true;
   }
 };

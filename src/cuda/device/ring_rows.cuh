@@ -58,14 +58,14 @@ class PreparedRows {
 
   __device__ __forceinline__ PreparedRows(const Call& call, const TileTemperature&,
                                           const RingPlace& place)
-      : rows_(Op::prepared(call)), place_(place), next_(rows_[place.row(0)].input) {}
+      : rows_(Op::prepared(call)), place_(place), next_(rows_[place.row(0)].inputs) {}
 
   __device__ __forceinline__ void take(int i) {
     row_ = rows_ + place_.row(i);
-    input_ = next_;
-    if (i + 1 < place_.rows) next_ = rows_[place_.row(i + 1)].input;
+    inputs_ = next_;
+    if (i + 1 < place_.rows) next_ = rows_[place_.row(i + 1)].inputs;
   }
-  __device__ __forceinline__ const std::byte* input(int) const { return input_; }
+  __device__ __forceinline__ const std::byte* input(int k) const { return inputs_.at[k]; }
   __device__ __forceinline__ void begin(RingRow<Op>& row, bool is_one) const {
     static_assert(sizeof(row.given) % 16 == 0 && alignof(RingGiven<Op>) == 16);
     if (is_one)
@@ -78,8 +78,7 @@ class PreparedRows {
   const Prepared* rows_;
   const RingPlace& place_;
   const Prepared* row_ = nullptr;
-  const std::byte* input_ = nullptr;
-  const std::byte* next_;
+  RingInputs<Op> inputs_, next_;
 };
 
 template <class Op>

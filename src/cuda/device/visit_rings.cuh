@@ -26,6 +26,7 @@
 //   Note     what a warp keeps of its chunk of a tile until it emits it; may be empty
 //   Row      what is known of a row once it is measured: 8-byte words
 //   Joined   what else is, to who joins it
+//            (an Op with a Middle, ring_middle.cuh, has another join, and a look at a row more)
 //   Measure  of a warp:
 //     begin_row(Ahead)
 //     run(tile, push)   Note; one warp of the group calls push(record), or tile.ask(why)
@@ -36,10 +37,11 @@
 //   join(call, row, Ahead, records, joined)                Row, by one warp of the cluster;
 //                                                          `joined`: what it keeps to itself
 //   write_results(call, row, Ahead, joined)                by the same, when the Row has been sent
-//   emit(call, row, Row, Note, chunk)                      by one warp
-// and where it has extra records (RingCost)
+//   emit(call, row, Note, chunk)                           by one warp; `row`: the RingRow
+// and where a tile has several records, or a row extra ones (RingCost)
 //   Measure::runs(tile)                                    how often a tile is measured: for its
-//                                                          record, then for extra ones
+//                                                          record, then for others
+//   Measure::kByInput                                      for one of each input
 // RingsInOrder (ring_memory.cuh) has what operations on all rows in their order have in common.
 #pragma once
 
@@ -57,7 +59,8 @@ struct RingTile {
   const RingSpace& space;
   const RingCursor& at;
   int group, quarter;
-  int record;  // what it is measured for: the tile's record, or an extra one
+  int record;     // what it is measured for: the tile's record, or an extra one
+  int input = 0;  // what is measured
 
   __device__ __forceinline__ typename Op::Room& room() const { return memory.rooms[group].room; }
   __device__ __forceinline__ ByteBarrier& link(int i) const { return memory.rooms[group].links[i]; }
@@ -67,14 +70,14 @@ struct RingTile {
   }
   // The warp's own chunk.
   __device__ __forceinline__ const std::byte* kept() const {
-    return memory.chunk(at.slot.at, quarter);
+    return memory.chunk(at.slot.at, quarter) + input * Memory::kInputBytes;
   }
   // Any chunk: waits for it.
   __device__ __forceinline__ const std::byte* arrived(int chunk) const {
     const RingIndex i = at.slot.behind(quarter / Memory::kSlotChunks, space.slots)
                             .ahead(chunk / Memory::kSlotChunks, space.slots);
     memory.slots[i.at].full.wait(i.phase);
-    return memory.chunk(i.at, chunk);
+    return memory.chunk(i.at, chunk) + input * Memory::kInputBytes;
   }
   // The helper for the tile's record, by the group's last warp. Rare.
   __device__ __forceinline__ void ask(int why) const {
@@ -147,33 +150,90 @@ __device__ __forceinline__ void join_rows(const typename Op::Call& call, const R
   }
 }
 
-// A tile's record, by one warp, to the CTA that joins the cluster's i-th row.
-template <class Op>
-__device__ __forceinline__ void push_record(const typename Op::Record& record,
-                                            const RingSpace& space, const RingPlace& place, int i,
-                                            int index, const RingMemory<Op>& memory) {
-  constexpr int kWords = RingMemory<Op>::kWords;
+// By one warp, to a place of the same address in a CTA of the cluster.
+template <class T>
+__device__ __forceinline__ void push_words(const T& value, unsigned long long* to,
+                                           ByteBarrier& barrier, int block, int blocks) {
+  constexpr int kWords = sizeof(T) / 8;
   struct Words {
     unsigned long long word[kWords];
   };
-  const auto words = std::bit_cast<Words>(record);
+  const auto words = std::bit_cast<Words>(value);
   const int lane = warp_lane();
   unsigned long long word = words.word[0];
 #pragma unroll
   for (int k = 1; k < kWords; ++k)
     if (lane == k) word = words.word[k];
-  const int table = place.template table<RingMemory<Op>::kJoiners>(i, space).at;
   if (lane < kWords) {
-    unsigned long long* const to = memory.words_of_table(table, space) + index * kWords + lane;
-    ByteBarrier& arrived = memory.tables[table].arrived;
-    if (space.blocks > 1) {
-      arrived.push(to, word, place.joining_block(i));
+    if (blocks > 1) {
+      barrier.push(to + lane, word, block);
     } else {
-      *to = word;
-      arrived.arrive();
+      to[lane] = word;
+      barrier.arrive();
     }
   }
   __syncwarp();
+}
+
+// A tile's record, by one warp, to the CTA that joins the cluster's i-th row.
+template <class Op>
+__device__ __forceinline__ void push_record(const typename Op::Record& record,
+                                            const RingSpace& space, const RingPlace& place, int i,
+                                            int index, const RingMemory<Op>& memory) {
+  const int table = place.template table<RingMemory<Op>::kJoiners>(i, space).at;
+  push_words(record, memory.words_of_table(table, space) + index * RingMemory<Op>::kWords,
+             memory.tables[table].arrived, place.joining_block(i), space.blocks);
+}
+
+// The same where rows have a middle: of each row twice, whichever's turn has come.
+template <class Op>
+__device__ __forceinline__ void join_rows_twice(const typename Op::Call& call,
+                                                const RingSpace& space, const RingPlace& place,
+                                                const RingMemory<Op>& memory, int joiner) {
+  using Memory = RingMemory<Op>;
+  auto& stage = memory.stages[joiner];
+  const int step = Memory::kJoiners * space.blocks;
+  int measured = place.block + joiner * space.blocks, summed = measured;
+  const auto has_ended = [](ByteBarrier& barrier, unsigned phase) {
+    if (!__all_sync(~0u, barrier.has_ended(phase))) return false;
+    barrier.wait_for_cluster(phase);
+    return true;
+  };
+#pragma unroll 1
+  while (summed < place.rows) {
+    const bool may_measure = measured < place.rows;
+    RingIndex table = place.template table<Memory::kJoiners>(measured, space);
+    if (may_measure && has_ended(memory.tables[table.at].arrived, table.phase)) {
+      const RingIndex known = RingIndex::of(measured, space.known_rows);
+      auto& shared = memory.rows[known.at];
+      shared.begun.wait(known.phase);  // it has, long ago
+      const typename Op::Middle middle =
+          Op::join_measures(call, shared.given.row, shared.given.ahead,
+                            memory.table(table.at, space), memory.tables[table.at].kept);
+      if (warp_lane() == 0) memory.expect_records(table.at, space);
+      send(middle, stage.middle, shared.middle, shared.measured, space.blocks);
+      measured += step;
+      continue;
+    }
+    table = place.template table<Memory::kJoiners>(summed, space);
+    if (summed < measured && has_ended(memory.tables[table.at].summed, table.phase)) {
+      auto& shared = memory.rows[RingIndex::of(summed, space.known_rows).at];
+      const typename Op::Ahead ahead = shared.given.ahead;
+      const std::int64_t number = shared.given.row;
+      const typename Op::Kept kept = memory.tables[table.at].kept;
+      auto* const sums =
+          reinterpret_cast<typename Memory::Sums*>(memory.sums_of_table(table.at, space));
+      typename Op::Joined joined;
+      const typename Op::Row row = Op::join(call, number, ahead, kept, sums, space, joined);
+      __syncwarp();
+      if (warp_lane() == 0) memory.expect_sums(table.at, space);
+      send(row, stage.known, shared.known, shared.published, space.blocks);
+      Op::write_results(call, number, ahead, joined);
+      summed += step;
+      continue;
+    }
+    __nanosleep(32);
+  }
 }
 
 // Looks at tiles again until no group will ask for it. Goes from group to group and sleeps: it
@@ -205,20 +265,37 @@ __device__ __forceinline__ void help(const typename Op::Call& call, const RingSp
   }
 }
 
+// What a chunk of a measured row adds.
+template <class Op>
+__device__ __forceinline__ void push_sums(const typename Op::Call& call, const RingSpace& space,
+                                          const RingPlace& place, const RingCursor& at, int quarter,
+                                          const RingMemory<Op>& memory) {
+  using Memory = RingMemory<Op>;
+  const auto& row = memory.rows[at.known.at];
+  const RingChunk<Op> chunk(memory, space, row, at, quarter);
+  typename Memory::Sums sums = {};
+  if (chunk.columns > 0) sums = Op::add_up(call, row, chunk);
+  const int table = place.template table<Memory::kJoiners>(at.row, space).at;
+  const int index = at.tile * kTileChunks + quarter;
+  push_words(sums, memory.sums_of_table(table, space) + index * Memory::kSumWords,
+             memory.tables[table].summed, place.joining_block(at.row), space.blocks);
+}
+
 template <class Op>
 __device__ __forceinline__ void consume(const typename Op::Call& call, const RingSpace& space,
                                         const RingPlace& place, const RingMemory<Op>& memory,
                                         int warp) {
-  constexpr int kBytes = size_of(Op::kDType);
   using Memory = RingMemory<Op>;
   const int group = warp / kTileChunks, quarter = warp % kTileChunks;
   RingCursor measured(memory, place, space, group, quarter), emitted = measured;
+  [[maybe_unused]] RingCursor summed = measured;  // where the Op has a middle
   // From the tile's first slot to the warp's own.
   const int before = quarter / Memory::kSlotChunks;
   // Tiles that are measured, not emitted. Up to so many, a slot's turn before this has come when
   // the last tile that was emitted had been measured; with more its barrier might be two phases
   // behind.
   int ahead = 0;
+  [[maybe_unused]] int unsummed = 0;  // of those
   typename Op::Measure measure;
 #pragma unroll 1
   while (emitted.row < place.rows) {
@@ -242,8 +319,12 @@ __device__ __forceinline__ void consume(const typename Op::Call& call, const Rin
       // One piece of code, whatever it is run for.
 #pragma unroll 1
       for (int run = 0; run < measure.runs(measured.tile); ++run) {
-        const int index = run == 0 ? measured.tile : space.tiles + run - 1;
-        note = measure.run(RingTile<Op>{memory, space, measured, group, quarter, index},
+        constexpr bool kByInput = Op::Measure::kByInput;
+        const int index = run == 0   ? measured.tile
+                          : kByInput ? space.tiles * run + measured.tile
+                                     : space.tiles + run - 1;
+        note = measure.run(RingTile<Op>{memory, space, measured, group, quarter, index,
+                                        kByInput ? run : 0},
                            [&](const typename Op::Record& record) {
                              push_record<Op>(record, space, place, measured.row, index, memory);
                            });
@@ -254,18 +335,23 @@ __device__ __forceinline__ void consume(const typename Op::Call& call, const Rin
       }
       measured.skip(memory, place, space, Memory::kGroups);
       ++ahead;
+      ++unsummed;
       is_idle = false;
     }
-    if (ahead > 0 && memory.has_row(emitted.known, emitted.is_new_row, space)) {
-      const auto& row = memory.rows[emitted.known.at];
-      const int first = emitted.tile * kTile + quarter * kChunk;
-      const int columns = min(space.columns - first, kChunk);
-      std::byte* const out = row.given.out + std::int64_t{first} * kBytes;
-      __builtin_assume(__isGlobal(out));
-      if (columns > 0) {
-        const RingChunk<Op> chunk{memory.chunk(emitted.slot.at, quarter), out, first, columns};
-        Op::emit(call, row.given.row, row.known, memory.note(emitted.slot.at, quarter), chunk);
+    if constexpr (kHasMiddle<Op>) {
+      if (unsummed > 0 && memory.has_middle(summed.known, summed.is_new_row, space)) {
+        push_sums<Op>(call, space, place, summed, quarter, memory);
+        summed.skip(memory, place, space, Memory::kGroups);
+        --unsummed;
+        is_idle = false;
       }
+    }
+    if (ahead > (kHasMiddle<Op> ? unsummed : 0) &&
+        memory.has_row(emitted.known, emitted.is_new_row, space)) {
+      const auto& row = memory.rows[emitted.known.at];
+      const RingChunk<Op> chunk(memory, space, row, emitted, quarter);
+      __builtin_assume(__isGlobal(chunk.out));
+      if (chunk.columns > 0) Op::emit(call, row, memory.note(emitted.slot.at, quarter), chunk);
       memory.slots[emitted.slot.at].emptied.arrive();
       emitted.skip(memory, place, space, Memory::kGroups);
       --ahead;
@@ -274,7 +360,7 @@ __device__ __forceinline__ void consume(const typename Op::Call& call, const Rin
     if (!is_idle) continue;
     if (ahead == 0 && ahead < space.sure_tiles)
       memory.slots[next.at].full.wait_briefly(next.phase);
-    else if (!may_measure)
+    else if (!may_measure && (!kHasMiddle<Op> || unsummed == 0))
       memory.rows[emitted.known.at].published.wait_briefly(emitted.known.phase);
     else
       __nanosleep(32);
@@ -293,14 +379,20 @@ __device__ __forceinline__ void visit_rings(const typename Op::Call& call,
   const RingMemory<Op> memory(dynamic, space);
   memory.begin(space);
   __syncthreads();
-  if (threadIdx.x < space.tables) memory.expect_records(static_cast<int>(threadIdx.x), space);
+  if (threadIdx.x < space.tables) {
+    memory.expect_records(static_cast<int>(threadIdx.x), space);
+    memory.expect_sums(static_cast<int>(threadIdx.x), space);
+  }
   cluster_arrive();
   cluster_wait();
   const int warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x / kWarp), 0);
   if (warp < kConsumers) {
     consume<Op>(call, space, place, memory, warp);
   } else if (warp < kConsumers + kJoiners) {
-    join_rows<Op>(call, space, place, memory, warp - kConsumers);
+    if constexpr (kHasMiddle<Op>)
+      join_rows_twice<Op>(call, space, place, memory, warp - kConsumers);
+    else
+      join_rows<Op>(call, space, place, memory, warp - kConsumers);
   } else if (warp == kConsumers + kJoiners) {
     produce<Op>(call, scalar, space, place, memory);
   } else {
