@@ -25,6 +25,7 @@ namespace logsum {
 struct MeasuredRow {
   RowStatus status = RowStatus::ignored;
   float max = 0;
+  double ratio = 1;      // the row's mass over the maximum's
   double at_max = 0;     // the maximum's probability
   double log_ratio = 0;  // −log of it
 
@@ -32,11 +33,13 @@ struct MeasuredRow {
   LOGSUM_HOST_DEVICE explicit MeasuredRow(RowStatus status_) : status(status_) {}
   // `weight`: of the maximum alone, as it was summed.
   LOGSUM_HOST_DEVICE MeasuredRow(const RowMeasure& row, float weight)
-      : status(RowStatus::ok), max(row.max) {
-    const double ratio = mass_over_largest(row, weight);
-    at_max = 1.0 / ratio;
-    log_ratio = portable_log(ratio);
-  }
+      : MeasuredRow(row.max, mass_over_largest(row, weight)) {}
+  LOGSUM_HOST_DEVICE MeasuredRow(float max_, double ratio_)
+      : status(RowStatus::ok),
+        max(max_),
+        ratio(ratio_),
+        at_max(1.0 / ratio),
+        log_ratio(portable_log(ratio)) {}
 };
 
 // What is wrong with a pair of rows: the worst of what is wrong with either.
@@ -228,6 +231,9 @@ LOGSUM_HOST_DEVICE inline float divergence_term(float p, float l, float m) {
 struct DivergenceSums {
   double divergence = 0, mean_a = 0, mean_b = 0;
 
+  LOGSUM_HOST_DEVICE DivergenceSums times(double factor) const {
+    return {divergence * factor, mean_a * factor, mean_b * factor};
+  }
   LOGSUM_HOST_DEVICE void add(const DivergenceSums& other) {
     divergence += other.divergence;
     mean_a += other.mean_a;

@@ -43,9 +43,11 @@ Status measure_side(const DistillCall& call, bool of_teacher, const Context& con
 Status sum_pairs(const DistillCall& call, DistillPart part, const Context& context);
 Status write_pairs(const DistillCall& call, DistillPart part, const Context& context);
 
-// Whether rows suit quick_divergence.cuh, but for their logits.
+// Whether quick_divergence.cuh is meant for a call.
 inline bool is_quick(const DistillLossPlan& plan, const Context& context) {
-  return context.determinism == Determinism::per_device &&
+  DivergencePair pair;
+  if (plan.divergence == Divergence::jsd) pair.set_jsd(plan.beta);
+  return context.determinism == Determinism::per_device && !pair.is_uneven &&
          plan.student.logits.dtype != DType::f32 && plan.teacher.logits.dtype != DType::f32;
 }
 

@@ -15,7 +15,7 @@ using Side = DistillLossPlan::Side;
 
 constexpr int kSums = 3;  // of DivergenceSums
 // CTAs per SM: a sum's 24 lanes of a thread spill at 80 registers.
-constexpr int kQuickSums = 2, kQuickWrites = 3;
+constexpr int kQuickSums = 2, kQuickWrites = 2;
 
 // A warp's: a chunk's sums in lanes, whatever columns its threads had.
 struct ChunkRoom {
@@ -147,7 +147,6 @@ template <bool kIsJsd>
 struct QuickRows {
   QuickPair rows;
   DivergenceGradient gradient;
-  bool suits;
 };
 
 // By one thread. Not inlined: its registers would crowd those of the loop around.
@@ -157,14 +156,14 @@ __device__ __noinline__ void know_quickly(const DistillCall& call, std::int64_t 
   const DistillLossPlan& plan = call.plan;
   const MeasuredPair& measured = call.kept.measured[row];
   const DivergencePair pair = plan.pair(row, measured, 1);
-  known.suits = suits_quick(pair);
+  const MeasuredRow &a = plan.first_of(measured), &b = plan.second_of(measured);
   if (writes) {
     known.gradient = DivergenceGradient(pair, call.kept.rows[row].sums);
     known.gradient.multiply(call.kept.totals->factor * QuickRow::kUnlift);
   }
   const float lift = writes ? QuickRow::kLift : 0;
-  known.rows = {{plan.first_of(measured), pair.a.temperature.c, lift},
-                {plan.second_of(measured), pair.b.temperature.c, lift}};
+  known.rows = {{a.max, a.ratio, pair.a.temperature.c, lift},
+                {b.max, b.ratio, pair.b.temperature.c, lift}};
 }
 
 template <bool kIsJsd>
@@ -181,16 +180,14 @@ __global__ __launch_bounds__(kTileWarps* kWarp, kQuickSums) void sum_quickly_ker
     __syncwarp();
     if (warp_lane() == 0) know_quickly(call, row, false, known);
     __syncwarp();
-    bool is_left = !known.suits;
-    if (!is_left) {
-      const DivergenceSums sums =
-          sum_tile(QuickColumns<kIsJsd>{quick, known.rows},
-                   columns_of_tile(plan.first().logits, tile),
-                   TensorTile(plan.first().logits, row, tile),
-                   TensorTile(plan.second().logits, row, tile), rooms[warp], is_left);
-      if (warp_lane() == 0) call.kept.sums[row * grid.tiles + tile] = sums;
-    }
+    bool is_left;
+    const DivergenceSums sums =
+        sum_tile(QuickColumns<kIsJsd>{quick, known.rows},
+                 columns_of_tile(plan.first().logits, tile),
+                 TensorTile(plan.first().logits, row, tile),
+                 TensorTile(plan.second().logits, row, tile), rooms[warp], is_left);
     if (warp_lane() != 0) return;
+    call.kept.sums[row * grid.tiles + tile] = sums.times(kLn2);
     unsigned left = is_left ? kAllLeft : 0;
     if (tile == 0 && !has_room(plan, *call.kept.totals, row)) left |= kGradientLeft;
     if (left != 0) atomicOr(call.kept.left + row, left);

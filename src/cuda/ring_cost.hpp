@@ -22,7 +22,14 @@ inline constexpr int kRingSlotBytes = 8192;
 // 4: 1020, 3: 1010; f32, 4: 2320, 3: 2000).
 // With an entropy a thread has twice the sums.
 constexpr int ring_groups(RingUse use, DType dtype) {
-  if (use == RingUse::gradients || use == RingUse::divergence) return 3;
+#ifndef MB
+#define MB 8
+#endif
+#ifndef DG
+#define DG 3
+#endif
+  if (use == RingUse::divergence) return DG;
+  if (use == RingUse::gradients) return 3;
   return dtype == DType::f32 || use == RingUse::loss_with_entropy ? 4 : 5;
 }
 
@@ -50,7 +57,7 @@ constexpr RingRowCost ring_row_cost(RingUse use, DType dtype, bool by_hardware) 
     return {240, 128};
   }
   if (use == RingUse::gradients) return {64, 16};
-  if (use == RingUse::divergence) return {192, 64};
+  if (use == RingUse::divergence) return {208, 64};
   if (use == RingUse::log_softmax) return {96, 32};
   if (ring_has_notes(use, dtype, by_hardware)) return {176, 112};
   return {80, 16};
@@ -77,7 +84,8 @@ constexpr RingCost ring_cost(RingUse use, DType dtype, bool by_hardware) {
           .joiners = ring_joiners(use),
           .tile_slots = tile_slots,
           .least_slots = groups * tile_slots,
-          .ahead = is_loss(use) ? kLossRingAhead
+          .most_blocks = is_divergence ? MB : 8,
+          .ahead = is_loss(use) || is_divergence ? kLossRingAhead
                    : has_notes  ? kBusyRingAhead
                                 : kRingAhead};
 }

@@ -8,6 +8,9 @@
 
 #include "cuda/device/ptx.cuh"
 
+#ifndef BRIEF
+#define BRIEF 200
+#endif
 namespace logsum::cuda {
 
 // What L2 does with the lines of a copy.
@@ -129,7 +132,7 @@ class ByteBarrier {
     asm volatile(
         "{ .reg .pred done; mbarrier.try_wait.parity.shared.b64 done, [%0], %1, %2; }" ::"r"(
             address()),
-        "r"(phase), "n"(200)
+        "r"(phase), "n"(BRIEF)
         : "memory");
 #endif
   }

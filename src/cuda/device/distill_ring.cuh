@@ -24,21 +24,30 @@ struct DistillAhead {
   TileTemperature of_tiles[2];
   Temperature a, b;
   std::byte* out_b;
+  float factor_a, factor_b;  // of gradients, with 2^-lift
   bool has_room;
 
-  __device__ __forceinline__ DistillAhead(const DistillCall& call, std::int64_t row)
+  // Weights are those of the divergence; a KL's are 1.
+  __device__ __forceinline__ DistillAhead(const DistillCall& call, std::int64_t row, float weight_a,
+                                          float weight_b)
       : DistillAhead(call, row, call.plan.first().temperature(row),
-                     call.plan.second().temperature(row)) {}
+                     call.plan.second().temperature(row), weight_a, weight_b) {}
 
  private:
   __device__ __forceinline__ DistillAhead(const DistillCall& call, std::int64_t row, float ta,
-                                          float tb)
+                                          float tb, float weight_a, float weight_b)
       : of_tiles{TileTemperature(ta), TileTemperature(tb)},
         a(ta),
         b(tb),
-        out_b(row_of(call.plan.second().grad, row)),
-        has_room(cuda::has_room(call.plan.divergence == Divergence::jsd, call.kept.totals->factor,
-                                static_cast<double>(ta), static_cast<double>(tb))) {}
+        out_b(row_of(call.plan.second().grad, row)) {
+    const double factor = call.kept.totals->factor;
+    has_room = cuda::has_room(call.plan.divergence == Divergence::jsd, factor,
+                              static_cast<double>(ta), static_cast<double>(tb));
+    DivergenceGradient gradient({}, weight_a / ta, weight_b / tb);
+    gradient.multiply(factor * QuickRow::kUnlift);
+    factor_a = gradient.factor_a;
+    factor_b = gradient.factor_b;
+  }
 
  public:
   // Where a row of a gradient begins; null: it isn't wanted.
@@ -71,7 +80,10 @@ struct DistillRing {
     float beyond;  // 1: a column is
   };
   struct Kept {
-    MeasuredRow a, b;
+    RowStatus status_a, status_b;
+    float max_a, max_b;
+    double ratio_a, ratio_b;
+    float at_max_a, at_max_b;  // with their lift
   };
   // What emission knows beside Middle.
   struct alignas(8) Row {
@@ -82,7 +94,7 @@ struct DistillRing {
   static constexpr std::int16_t kLeft = -1;
   struct Joined {
     DistilledRow row;
-    Kept measured;
+    Kept kept;
     unsigned left;
   };
 
@@ -105,7 +117,8 @@ struct DistillRing {
     const std::int64_t row = call.listed(i);
     reinterpret_cast<Prepared*>(call.kept.prepared)[i] = {
         {row_address(input(call, 0), row), row_address(input(call, 1), row)},
-        {Ahead::row_of(call.plan.first().grad, row), row, Ahead(call, row)}};
+        {Ahead::row_of(call.plan.first().grad, row), row, Ahead(call, row, kIsJsd ? call.quick.weight_a() : 1.0f,
+               kIsJsd ? call.quick.weight_b() : 1.0f)}};
   }
 
   __device__ __forceinline__ static TileRecord look_again(const Call& call, std::int64_t row,
@@ -118,18 +131,35 @@ struct DistillRing {
     return again;
   }
 
+  // What is made of the two measures is made at once, each by half of the warp: one instruction of
+  // a warp that is alone takes as long as some of several.
   __device__ __forceinline__ static Middle join_measures(const Call& call, std::int64_t,
                                                          const Ahead& ahead,
                                                          const TileRecord* records, Kept& kept) {
-    const MeasuredRow a = measured(input(call, 0), records, ahead.a);
-    const MeasuredRow b =
+    const Measured a = measured(input(call, 0), records, ahead.a);
+    const Measured b =
         measured(input(call, 1), records + tile_count(call.plan.columns()), ahead.b);
-    if (warp_lane() == 0) kept = {a, b};
+    const bool is_b = warp_lane() >= kWarp / 2;
+    const Measured mine = is_b ? b : a;
+    const double ratio = mine.status == RowStatus::ok ? mine.ratio() : 1;
+    const float at_max = QuickRow::at_max_of(ratio, 0);
+    const float lifted = QuickRow::at_max_of(ratio, QuickRow::kLift);
+    if (warp_lane() % (kWarp / 2) == 0) {
+      (is_b ? kept.status_b : kept.status_a) = mine.status;
+      (is_b ? kept.max_b : kept.max_a) = mine.max;
+      (is_b ? kept.ratio_b : kept.ratio_a) = ratio;
+      (is_b ? kept.at_max_b : kept.at_max_a) = lifted;
+    }
     __syncwarp();
     Middle middle;
     middle.compares = call.kept.totals->is_valid && a.status == RowStatus::ok &&
-                      b.status == RowStatus::ok && suits_quick(pair_of(call, ahead, a, b));
-    middle.rows = {{a, ahead.a.c, 0}, {b, ahead.b.c, 0}};
+                      b.status == RowStatus::ok;
+    middle.rows.a.max = a.max;
+    middle.rows.a.c = ahead.a.c;
+    middle.rows.a.at_max = __shfl_sync(~0u, at_max, 0);
+    middle.rows.b.max = b.max;
+    middle.rows.b.c = ahead.b.c;
+    middle.rows.b.at_max = __shfl_sync(~0u, at_max, kWarp / 2);
     return middle;
   }
 
@@ -172,22 +202,18 @@ struct DistillRing {
     const DistillTotals& totals = *call.kept.totals;
     DistilledRow& row = joined.row;
     row = {};
-    row.status = status_of_pair(kept.a.status, kept.b.status);
+    row.status = status_of_pair(kept.status_a, kept.status_b);
     if (!totals.is_valid) row.status = RowStatus::bad_parameter;
-    joined.measured = kept;
+    joined.kept = kept;
     joined.left = 0;
     if (row.status == RowStatus::ok) {
-      const bool is_beyond = add_tiles(sums, space.tiles, row.sums);
-      if (is_beyond || !suits_quick(pair_of(call, ahead, kept.a, kept.b))) joined.left |= kAllLeft;
+      if (add_tiles(sums, space.tiles, row.sums)) joined.left |= kAllLeft;
       if (!ahead.has_room) joined.left |= kGradientLeft;
     }
     Row known;
-    known.at_max_a = QuickRow::at_max_of(kept.a, QuickRow::kLift);
-    known.at_max_b = QuickRow::at_max_of(kept.b, QuickRow::kLift);
-    const float weight_a = kIsJsd ? call.quick.weight_a() : 1.0f;
-    const float weight_b = kIsJsd ? call.quick.weight_b() : 1.0f;
-    known.gradient = DivergenceGradient(row.sums, weight_a / ahead.a.t, weight_b / ahead.b.t);
-    known.gradient.multiply(totals.factor * QuickRow::kUnlift);
+    known.at_max_a = kept.at_max_a;
+    known.at_max_b = kept.at_max_b;
+    known.gradient = DivergenceGradient(row.sums, ahead.factor_a, ahead.factor_b);
     DistilledRow written = row;
     if (row.status == RowStatus::ok && !fits_f32(row.sums.divergence))
       written.status = RowStatus::overflow;
@@ -204,10 +230,10 @@ struct DistillRing {
     if (warp_lane() != 0) return;
     DistilledRow& row = joined.row;
     if (joined.left != 0) {
-      const Kept& measured = joined.measured;
-      call.kept.measured[i] = call.plan.teacher_is_first()
-                                  ? MeasuredPair{measured.b, measured.a}
-                                  : MeasuredPair{measured.a, measured.b};
+      const MeasuredRow a(joined.kept.max_a, joined.kept.ratio_a);
+      const MeasuredRow b(joined.kept.max_b, joined.kept.ratio_b);
+      call.kept.measured[i] =
+          call.plan.teacher_is_first() ? MeasuredPair{b, a} : MeasuredPair{a, b};
       call.kept.left[i] = joined.left;
       atomicAdd(call.kept.left_rows, 1);
       if (joined.left & kAllLeft) return;
@@ -237,20 +263,26 @@ struct DistillRing {
  private:
   static constexpr int kSums = kIsJsd ? 3 : 2;
 
-  __device__ __forceinline__ static MeasuredRow measured(const RowsView& logits,
-                                                         const TileRecord* records,
-                                                         const Temperature& temperature) {
-    const RowAtTemperature<Kind> row(logits, records, temperature);
-    if (row.status != RowStatus::ok) return MeasuredRow(row.status);
-    return {row.measure, row.weight};
-  }
+  // What a row's records come to.
+  struct Measured {
+    RowStatus status;
+    float max, weight;
+    std::uint64_t mass;
+    int mass_shift;
 
-  __device__ __forceinline__ static DivergencePair pair_of(const Call& call, const Ahead& ahead,
-                                                           const MeasuredRow& a,
-                                                           const MeasuredRow& b) {
-    DivergencePair pair(a, ahead.a.t, b, ahead.b.t, 1);
-    if (kIsJsd) pair.set_jsd(call.plan.beta);
-    return pair;
+    __device__ __forceinline__ double ratio() const {
+      RowMeasure row;
+      row.mass = mass;
+      row.mass_shift = mass_shift;
+      return mass_over_largest(row, weight);
+    }
+  };
+
+  __device__ __forceinline__ static Measured measured(const RowsView& logits,
+                                                      const TileRecord* records,
+                                                      const Temperature& temperature) {
+    const RowAtTemperature<Kind> row(logits, records, temperature);
+    return {row.status, row.measure.max, row.weight, row.measure.mass, row.measure.mass_shift};
   }
 
   // A thread's eight lanes, which follow each other, then the warp's: as fold_chunk
@@ -264,8 +296,8 @@ struct DistillRing {
     return sum;
   }
 
-  // Σ over the row's tiles of what their chunks add, both in their order: tiles by a thread each,
-  // which puts its sums in place of the chunks', then a thread per sum. Whether a column is beyond.
+  // Σ over the row's tiles of what their chunks add, in base 2, both in their order: tiles by a
+  // thread each, which puts its sums in place of the chunks', then a thread per sum. Whether a column is beyond.
   __device__ __forceinline__ static bool add_tiles(Sums* chunks, int tiles, DivergenceSums& row) {
     bool is_beyond = false;
     for (int tile = warp_lane(); tile < tiles; tile += kWarp) {
@@ -278,7 +310,7 @@ struct DistillRing {
                   static_cast<double>(of.mean_b)});
         is_beyond |= of.beyond != 0;
       }
-      *reinterpret_cast<DivergenceSums*>(first) = sums;
+      *reinterpret_cast<DivergenceSums*>(first) = sums.times(kLn2);
     }
     __syncwarp();
     const int k = ::min(warp_lane(), 2);

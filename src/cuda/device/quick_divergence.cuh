@@ -17,23 +17,28 @@ __device__ __forceinline__ float log2_approximate(float x) {
 }
 
 // One of the rows: log2 of a logit's probability times 2^lift: for gradients kLift, so that what a
-// bf16 can hold isn't flushed to 0. −∞ is kNothing: 2^kNothing is 0, and differences stay finite.
+// bf16 can hold isn't flushed to 0. −∞ of a −∞.
 struct QuickRow {
-  static constexpr float kLift = 32, kNothing = -3e38f;
+  static constexpr float kLift = 32;
   static constexpr double kUnlift = 0x1p-32;
   static constexpr float kLow = -10000;  // what is below may have been more
 
   float max, c, at_max;
 
+  // `ratio`: the row's mass over its maximum's.
   QuickRow() = default;
-  __device__ __forceinline__ QuickRow(const MeasuredRow& row, float c_, float lift)
-      : max(row.max), c(c_), at_max(at_max_of(row, lift)) {}
+  __device__ __forceinline__ QuickRow(float max_, double ratio, float c_, float lift)
+      : max(max_), c(c_), at_max(at_max_of(ratio, lift)) {}
 
-  __device__ __forceinline__ static float at_max_of(const MeasuredRow& row, float lift) {
-    return static_cast<float>(static_cast<double>(lift) - kLog2e * row.log_ratio);
+  // By parts, as the approximation is 2^-22 off from ½ to 2, and as much of its value beyond.
+  __device__ __forceinline__ static float at_max_of(double ratio, float lift) {
+    const unsigned bits = __float_as_uint(static_cast<float>(ratio));
+    const float exponent = static_cast<float>(static_cast<int>(bits >> 23) - 127);
+    const float mantissa = __uint_as_float((bits & 0x7fffffu) | 0x3f800000u);
+    return __fsub_rn(lift - exponent, log2_approximate(mantissa));
   }
   __device__ __forceinline__ float operator()(float z) const {
-    return fmaxf(__fmaf_rn(__fsub_rn(z, max), c, at_max), kNothing);
+    return __fmaf_rn(__fsub_rn(z, max), c, at_max);
   }
 };
 
@@ -41,12 +46,35 @@ struct QuickPair {
   QuickRow a, b;
 };
 
-// Whether rows suit it.
-__device__ __forceinline__ bool suits_quick(const DivergencePair& pair) {
-  return !pair.is_far && !pair.is_uneven;
+// log = log2(m/larger) of y = m/larger; x: the log-ratio of the row that has weight `own` to the
+// other's. Both may be nothing at all: then it is any number.
+struct QuickMixture {
+  static constexpr float kFar = 200;  // 2^-200 is nothing
+
+  bool own_is_larger;
+  float distance, ratio, of_larger, of_smaller, y, log;
+
+  __device__ __forceinline__ QuickMixture(float x, float own, float other) {
+    own_is_larger = x >= 0;
+    distance = fminf(fabsf(x), kFar);
+    ratio = exp2_approximate(-distance);
+    of_larger = own_is_larger ? own : other;
+    of_smaller = own_is_larger ? other : own;
+    y = __fmaf_rn(of_smaller, ratio, of_larger);
+    log = log2_approximate(y);
+  }
+  // log2 of the probability over m, of the row that x is the log-ratio of.
+  __device__ __forceinline__ float log_own() const {
+    return __fsub_rn(own_is_larger ? 0.0f : -distance, log);
+  }
+};
+
+// p·(log − mean)·factor, log2 given.
+__device__ __forceinline__ float above_mean(float p, float log2, float mean, float factor) {
+  return __fmul_rn(__fmul_rn(p, factor), __fmaf_rn(log2, static_cast<float>(kLn2), -mean));
 }
 
-// What columns add to their row's sums, and their gradients, times 2^lift. kIsJsd as in
+// What columns add to their row's sums, in base 2, and their gradients, times 2^lift. kIsJsd as in
 // DivergencePair. What is kept here is the call's.
 template <bool kIsJsd>
 class QuickDivergence {
@@ -62,7 +90,7 @@ class QuickDivergence {
     weight_a_ = pair.weight_a;
     weight_b_ = pair.weight_b;
     constexpr auto ln2 = static_cast<float>(kLn2);
-    float power = ln2 * ln2;
+    float power = ln2;  // ln2²·x² natural, in base 2
     if constexpr (kIsJsd) {
       // Σ κ_n·(n − 1)/n!·x^n: x·K′(x) − K(x) of the cumulants κ of a 0 or 1 with mean weight_a.
       float cumulants[kTerms];
@@ -93,7 +121,7 @@ class QuickDivergence {
   // Of a column that isn't beyond.
   __device__ __forceinline__ DivergenceTerms terms(const QuickPair& rows, float za,
                                                    float zb) const {
-    const float u = rows.a(za), v = rows.b(zb), x = __fsub_rn(u, v);
+    const float u = rows.a(za), v = rows.b(zb), x = log_ratio(u, v);
     const bool is_near = fabsf(x) < kNear * static_cast<float>(kLog2e);
     float series = series_[kTerms - 1];
 #pragma unroll
@@ -101,27 +129,27 @@ class QuickDivergence {
     const float square = __fmul_rn(__fmul_rn(x, x), series);
     if constexpr (!kIsJsd) {
       const float a = exp2_approximate(u), b = exp2_approximate(v);
-      const float product = __fmul_rn(a, __fmul_rn(x, kNatural));
-      const float term = is_near ? __fmul_rn(a, square) : __fadd_rn(__fsub_rn(b, a), product);
-      return {term, product, 0.0f};
+      const float product = __fmul_rn(a, x);
+      const float direct = __fmaf_rn(__fsub_rn(b, a), static_cast<float>(kLog2e), product);
+      return {is_near ? __fmul_rn(a, square) : direct, product, 0.0f};
     } else {
-      const Mixture m(x, weight_a_, weight_b_);
-      const float larger = exp2_approximate(fmaxf(u, v));
-      const float smaller = __fmul_rn(larger, m.ratio);
-      const float a = x >= 0 ? larger : smaller, b = x >= 0 ? smaller : larger;
+      const QuickMixture m(x, weight_a_, weight_b_);
+      const float larger = exp2_approximate(fmaxf(u, v)), smaller = __fmul_rn(larger, m.ratio);
+      const float of_larger = __fmul_rn(larger, -m.log);
+      const float of_smaller = __fmul_rn(smaller, __fsub_rn(-m.distance, m.log));
       const float direct =
-          __fmul_rn(__fmaf_rn(m.log, m.y, m.rest * fabsf(x)), __fmul_rn(larger, -kNatural));
+          __fmaf_rn(m.of_larger, of_larger, __fmul_rn(m.of_smaller, of_smaller));
       const float near = __fmul_rn(__fmul_rn(larger, m.y), square);
-      return {is_near ? near : direct, __fmul_rn(a, __fmul_rn(m.log_own(x), kNatural)),
-              __fmul_rn(b, __fmul_rn(m.log_own(-x), kNatural))};
+      return {is_near ? near : direct, m.own_is_larger ? of_larger : of_smaller,
+              m.own_is_larger ? of_smaller : of_larger};
     }
   }
 
   // The gradient of a side. Of a column that isn't beyond; `factor` has 2^-lift in it.
   __device__ __forceinline__ float gradient_a(const QuickPair& rows, const DivergenceGradient& g,
                                               float za, float zb) const {
-    const float u = rows.a(za), x = __fsub_rn(u, rows.b(zb));
-    const float log = kIsJsd ? Mixture(x, weight_a_, weight_b_).log_own(x) : x;
+    const float u = rows.a(za), x = log_ratio(u, rows.b(zb));
+    const float log = kIsJsd ? QuickMixture(x, weight_a_, weight_b_).log_own() : x;
     return above_mean(exp2_approximate(u), log, g.mean_a, g.factor_a);
   }
   __device__ __forceinline__ float gradient_b(const QuickPair& rows, const DivergenceGradient& g,
@@ -129,35 +157,15 @@ class QuickDivergence {
     const float u = rows.a(za), v = rows.b(zb);
     if constexpr (!kIsJsd)
       return __fmul_rn(__fsub_rn(exp2_approximate(v), exp2_approximate(u)), g.factor_b);
-    const float x = __fsub_rn(v, u);
-    return above_mean(exp2_approximate(v), Mixture(x, weight_b_, weight_a_).log_own(x), g.mean_b,
-                      g.factor_b);
+    const float log = QuickMixture(log_ratio(v, u), weight_b_, weight_a_).log_own();
+    return above_mean(exp2_approximate(v), log, g.mean_b, g.factor_b);
   }
 
  private:
-  static constexpr auto kNatural = static_cast<float>(kLn2);
-
-  // log = log2(m/larger) of y = m/larger, in which the smaller's share is `rest`; x: the log-ratio
-  // of the row that has weight `own` to the other's.
-  struct Mixture {
-    float ratio, rest, y, log;
-
-    __device__ __forceinline__ Mixture(float x, float own, float other) {
-      const bool own_is_larger = x >= 0;
-      ratio = exp2_approximate(-fabsf(x));
-      rest = __fmul_rn(own_is_larger ? other : own, ratio);
-      y = __fadd_rn(rest, own_is_larger ? own : other);
-      log = log2_approximate(y);
-    }
-    // log2 of the probability over m, of the row that x is the log-ratio of.
-    __device__ __forceinline__ float log_own(float x) const {
-      return __fsub_rn(fminf(x, 0.0f), log);
-    }
-  };
-
-  __device__ __forceinline__ static float above_mean(float p, float log2, float mean,
-                                                     float factor) {
-    return __fmul_rn(__fmul_rn(p, factor), __fmaf_rn(log2, kNatural, -mean));
+  // u − v, where a KL multiplies it by 0 for a u of −∞; a mixture takes care of NaN and ±∞.
+  __device__ __forceinline__ static float log_ratio(float u, float v) {
+    const float x = __fsub_rn(u, v);
+    return kIsJsd ? x : fmaxf(x, -3e38f);
   }
 
   // κ_2 … κ_8.

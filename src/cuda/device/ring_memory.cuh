@@ -155,9 +155,8 @@ struct RingMemory {
                          .joiners = kJoiners,
                          .tile_slots = kTileSlots,
                          .least_slots = kGroups * kTileSlots,
+                         .most_blocks = kCost.most_blocks,
                          .ahead = kCost.ahead});
-  static_assert(kWords * kMostRingBlocks <= kWarp);  // a warp pushes a record to all at once
-
   GroupRoom* rooms;  // of each group of warps
   Stage* stages;     // of each joiner
   RingSlot* slots;

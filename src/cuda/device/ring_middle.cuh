@@ -32,7 +32,7 @@ template <class Op, bool kHas = kHasMiddle<Op>>
 struct RingMiddleTable {};
 
 template <class Op>
-struct RingMiddleTable<Op, true> {
+struct alignas(16) RingMiddleTable<Op, true> {
   ByteBarrier summed;
   typename Op::Kept kept;
 };
