@@ -30,6 +30,7 @@ OPERATIONS = {
 
 PLACES = [
     "include/logsum/{op}.hpp",
+    "include/logsum/c/{file}.h",
     "src/ops/{op}.cpp",
     "src/reference/{file}.cpp",
     "src/cpu/{file}.cpp",

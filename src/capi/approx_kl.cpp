@@ -2,6 +2,7 @@
 #include "logsum/approx_kl.hpp"
 
 #include "capi/convert.hpp"
+#include "logsum/c/approx_kl.h"
 
 namespace logsum::capi {
 namespace {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "capi/convert.hpp"
+#include "logsum/c/build.h"
+#include "logsum/c/devices.h"
 #include "logsum/devices.hpp"
 #include "logsum/version.h"
 

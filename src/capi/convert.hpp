@@ -6,8 +6,10 @@
 #include <cstring>
 #include <vector>
 
+#include "logsum/c/context.h"
+#include "logsum/c/status.h"
+#include "logsum/c/tensor.h"
 #include "logsum/context.hpp"
-#include "logsum/logsum.h"
 #include "logsum/status.hpp"
 #include "logsum/tensor.hpp"
 

@@ -2,6 +2,7 @@
 #include "logsum/cross_entropy.hpp"
 
 #include "capi/convert.hpp"
+#include "logsum/c/cross_entropy.h"
 
 namespace logsum::capi {
 namespace {

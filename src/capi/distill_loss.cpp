@@ -2,6 +2,7 @@
 #include "logsum/distill_loss.hpp"
 
 #include "capi/convert.hpp"
+#include "logsum/c/distill_loss.h"
 
 namespace logsum::capi {
 namespace {

@@ -2,6 +2,7 @@
 #include "logsum/group_advantages.hpp"
 
 #include "capi/convert.hpp"
+#include "logsum/c/group_advantages.h"
 
 namespace logsum::capi {
 namespace {

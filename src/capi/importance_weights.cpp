@@ -2,6 +2,7 @@
 #include "logsum/importance_weights.hpp"
 
 #include "capi/convert.hpp"
+#include "logsum/c/importance_weights.h"
 
 namespace logsum::capi {
 namespace {

@@ -2,6 +2,7 @@
 #include "logsum/logsumexp.hpp"
 
 #include "capi/convert.hpp"
+#include "logsum/c/logsumexp.h"
 
 namespace logsum::capi {
 namespace {

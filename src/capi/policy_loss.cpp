@@ -2,6 +2,7 @@
 #include "logsum/policy_loss.hpp"
 
 #include "capi/convert.hpp"
+#include "logsum/c/policy_loss.h"
 
 namespace logsum::capi {
 namespace {

@@ -2,6 +2,7 @@
 #include "logsum/preference_loss.hpp"
 
 #include "capi/convert.hpp"
+#include "logsum/c/preference_loss.h"
 
 namespace logsum::capi {
 namespace {

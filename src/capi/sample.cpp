@@ -2,6 +2,7 @@
 #include "logsum/sample.hpp"
 
 #include "capi/convert.hpp"
+#include "logsum/c/sample.h"
 
 namespace logsum::capi {
 namespace {

@@ -2,6 +2,7 @@
 #include <tuple>
 
 #include "capi/convert.hpp"
+#include "logsum/c/shards.h"
 #include "logsum/draw.hpp"
 
 static_assert(LOGSUM_TILE_COLUMNS == logsum::kTileColumns);

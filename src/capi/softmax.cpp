@@ -2,6 +2,7 @@
 #include "logsum/softmax.hpp"
 
 #include "capi/convert.hpp"
+#include "logsum/c/softmax.h"
 
 namespace logsum::capi {
 namespace {

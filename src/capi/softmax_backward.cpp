@@ -2,6 +2,7 @@
 #include "logsum/softmax_backward.hpp"
 
 #include "capi/convert.hpp"
+#include "logsum/c/softmax_backward.h"
 
 namespace logsum::capi {
 namespace {

@@ -2,6 +2,7 @@
 #include "logsum/token_logprobs.hpp"
 
 #include "capi/convert.hpp"
+#include "logsum/c/token_logprobs.h"
 
 namespace logsum::capi {
 namespace {
