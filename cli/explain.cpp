@@ -21,7 +21,29 @@ struct Explained {
   ScheduleInfo info;
 };
 
-// Where they take two launches the first is logsumexp's, or one of tiles.
+ScheduleInfo visit_of(const DeviceInfo& device, const VisitedRows& rows) {
+  ScheduleInfo info;
+  check(explain_schedule(device, rows, Schedule::automatic, info), "--explain");
+  return info;
+}
+
+// None where the call takes two launches.
+std::optional<ScheduleInfo> rings_of(const DeviceInfo& device, const VisitedRows& rows,
+                                     WrittenRows::Operation operation, Determinism determinism) {
+  ScheduleInfo info;
+  const Status status = explain_rings(device,
+                                      {.rows = rows.rows,
+                                       .columns = rows.columns,
+                                       .dtype = rows.dtype,
+                                       .operation = operation,
+                                       .determinism = determinism},
+                                      info);
+  if (status.code() == StatusCode::unsupported) return std::nullopt;
+  check(status, "--explain");
+  return info;
+}
+
+// Of two launches the first is logsumexp's, or one of tiles.
 void add_written(const DeviceInfo& device, const VisitedRows& rows, Determinism determinism,
                  std::vector<Explained>& list) {
   using Operation = WrittenRows::Operation;
@@ -29,18 +51,30 @@ void add_written(const DeviceInfo& device, const VisitedRows& rows, Determinism 
       {"softmax", Operation::softmax},
       {"log_softmax", Operation::log_softmax},
       {"gradient of either", Operation::gradient}};
-  for (const auto& [name, operation] : kCalls) {
-    ScheduleInfo info;
-    const Status status = explain_rings(device,
-                                        {.rows = rows.rows,
-                                         .columns = rows.columns,
-                                         .dtype = rows.dtype,
-                                         .operation = operation,
-                                         .determinism = determinism},
-                                        info);
-    if (status.code() == StatusCode::unsupported) continue;
-    check(status, "--explain");
-    list.push_back({name, info});
+  for (const auto& [name, operation] : kCalls)
+    if (const auto info = rings_of(device, rows, operation, determinism))
+      list.push_back({name, *info});
+}
+
+// With their gradients. Of two launches what is said is of the first, which scores the rows; the
+// second is one of tiles.
+void add_losses(const DeviceInfo& device, VisitedRows rows, Determinism determinism,
+                std::vector<Explained>& list) {
+  using Operation = WrittenRows::Operation;
+  struct Call {
+    const char* name;
+    std::optional<Operation> written;  // none: rings never suit it
+    bool entropy;
+  };
+  constexpr Call kCalls[] = {{"policy_loss", Operation::loss, false},
+                             {"policy_loss, entropy", Operation::loss_with_entropy, true},
+                             {"cross_entropy", Operation::loss, false},
+                             {"preference_loss", std::nullopt, false}};
+  for (const Call& call : kCalls) {
+    std::optional<ScheduleInfo> info;
+    if (call.written) info = rings_of(device, rows, *call.written, determinism);
+    rows.entropy = call.entropy;
+    list.push_back({call.name, info ? *info : visit_of(device, rows)});
   }
 }
 
@@ -60,11 +94,11 @@ std::vector<Explained> explain(const DeviceInfo& device, VisitedRows rows,
   for (const Call& call : kCalls) {
     rows.entropy = call.entropy;
     rows.raw_logprob = call.raw;
-    ScheduleInfo info;
-    check(explain_schedule(device, rows, Schedule::automatic, info), "--explain");
-    list.push_back({call.name, info});
+    list.push_back({call.name, visit_of(device, rows)});
   }
+  rows.entropy = rows.raw_logprob = false;
   add_written(device, rows, determinism, list);
+  add_losses(device, rows, determinism, list);
   return list;
 }
 

@@ -4,7 +4,12 @@
 #include <cuda.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
+#include "logsum/cross_entropy.hpp"
 #include "logsum/devices.hpp"
+#include "logsum/policy_loss.hpp"
+#include "logsum/preference_loss.hpp"
 #include "logsum/softmax.hpp"
 #include "logsum/softmax_backward.hpp"
 #include "support/cuda.hpp"
@@ -29,23 +34,33 @@ CUDA_KERNEL_NODE_PARAMS parameters_of(cudaGraphNode_t node) {
   return parameters;
 }
 
-// Of the only kernel that `call`, given a context, puts on a stream.
+// Of the kernels that `call`, given a context, puts on a stream.
 template <class Call>
-CUDA_KERNEL_NODE_PARAMS launched(const Call& call) {
+std::vector<CUDA_KERNEL_NODE_PARAMS> all_launched(const Call& call) {
   const Stream stream;
-  constexpr std::size_t kBytes = std::size_t{8} << 20;
+  constexpr std::size_t kBytes = std::size_t{32} << 20;
   const DeviceBuffer<std::byte> workspace(kBytes);
   const Context context{.workspace = {workspace.data(), kBytes}, .stream = stream.get()};
   cudaGraph_t graph;
-  cudaGraphNode_t node;
-  std::size_t count = 1;
+  std::size_t count = 0;
   must("a capture", cudaStreamBeginCapture(stream.get(), cudaStreamCaptureModeThreadLocal));
   call(context);
   must("the capture", cudaStreamEndCapture(stream.get(), &graph));
-  must("nodes", cudaGraphGetNodes(graph, &node, &count));
-  const CUDA_KERNEL_NODE_PARAMS parameters = parameters_of(node);
+  must("nodes", cudaGraphGetNodes(graph, nullptr, &count));
+  std::vector<cudaGraphNode_t> nodes(count);
+  must("nodes", cudaGraphGetNodes(graph, nodes.data(), &count));
+  std::vector<CUDA_KERNEL_NODE_PARAMS> kernels;
+  for (const cudaGraphNode_t node : nodes) kernels.push_back(parameters_of(node));
   must("the graph", cudaGraphDestroy(graph));
-  return parameters;
+  return kernels;
+}
+
+// Of the only one.
+template <class Call>
+CUDA_KERNEL_NODE_PARAMS launched(const Call& call) {
+  const std::vector<CUDA_KERNEL_NODE_PARAMS> kernels = all_launched(call);
+  EXPECT_EQ(kernels.size(), 1u);
+  return kernels.empty() ? CUDA_KERNEL_NODE_PARAMS{} : kernels[0];
 }
 
 void expect_explained(const ScheduleInfo& info, const CUDA_KERNEL_NODE_PARAMS& kernel) {
@@ -140,6 +155,88 @@ TEST_F(CudaExplainRings, IsWhatIsLaunched) {
                                call_on_gpu(&log_softmax, forward, context);
                            }));
         }
+}
+
+// One of a loss's kernels, by its shared memory: the others have none.
+void expect_among(const ScheduleInfo& info, const std::vector<CUDA_KERNEL_NODE_PARAMS>& kernels) {
+  const auto it = std::find_if(kernels.begin(), kernels.end(),
+                               [](const auto& kernel) { return kernel.sharedMemBytes > 0; });
+  ASSERT_NE(it, kernels.end());
+  expect_explained(info, *it);
+}
+
+class CudaExplainLosses : public OnGpu {
+ protected:
+  static constexpr std::int64_t kMostRows = 152;
+  static constexpr std::int64_t kMostBytes = std::int64_t{40} * 151936 * 4;
+
+  // Rings where they suit the call, else the visit that scores its rows.
+  static void expect_rings(const WrittenRows& call, bool entropy,
+                           const std::vector<CUDA_KERNEL_NODE_PARAMS>& kernels) {
+    ScheduleInfo info;
+    if (explain_rings(device_info(), call, info).ok()) return expect_among(info, kernels);
+    expect_visit(call, entropy, kernels);
+  }
+  static void expect_visit(const WrittenRows& call, bool entropy,
+                           const std::vector<CUDA_KERNEL_NODE_PARAMS>& kernels) {
+    ScheduleInfo info;
+    must(explain_schedule(
+        device_info(),
+        {.rows = call.rows, .columns = call.columns, .dtype = call.dtype, .entropy = entropy},
+        Schedule::automatic, info));
+    expect_among(info, kernels);
+  }
+
+  DeviceBuffer<std::byte> in_{kMostBytes}, out_{kMostBytes};
+  DeviceBuffer<std::int64_t> targets_{kMostRows};
+  DeviceBuffer<float> advantages_{kMostRows}, loss_{1}, entropy_{kMostRows};
+};
+
+TEST_F(CudaExplainLosses, AreWhatIsLaunched) {
+  using Operation = WrittenRows::Operation;
+  for (const auto& [rows, columns] :
+       {std::pair<std::int64_t, std::int64_t>{4, 151936}, {40, 151936}, {152, 32000}})
+    for (const DType dtype : {DType::f32, DType::f16, DType::bf16})
+      for (const Determinism determinism : kDeterminisms) {
+        const std::int64_t shape[] = {rows / 2, 2, columns};
+        const Tensor z = Tensor::contiguous(in_.data(), dtype, shape, kGpu);
+        const Tensor grad = Tensor::contiguous(out_.data(), dtype, shape, kGpu);
+        const Tensor targets = Tensor::of(targets_.data(), {rows / 2, 2}, kGpu);
+        const Tensor loss = Tensor::of(loss_.data(), {1}, kGpu);
+        const auto kernels = [&](const auto& operation, const auto& args) {
+          return all_launched([&](Context context) {
+            context.determinism = determinism;
+            call_on_gpu(operation, args, context);
+          });
+        };
+        WrittenRows call{rows, columns, dtype, Operation::loss, determinism};
+        SCOPED_TRACE(name_of(call));
+        PolicyLossArgs policy{.logits = z,
+                              .targets = targets,
+                              .advantages = Tensor::of(advantages_.data(), {rows / 2}, kGpu),
+                              .loss = loss,
+                              .grad_logits = grad};
+        expect_rings(call, false, kernels(&policy_loss, policy));
+        policy.options.ratio_level = RatioLevel::sequence;
+        expect_visit(call, false, kernels(&policy_loss, policy));
+        policy.options.ratio_level = RatioLevel::token;
+        policy.entropy = Tensor::of(entropy_.data(), {rows / 2, 2}, kGpu);
+        call.operation = Operation::loss_with_entropy;
+        expect_rings(call, true, kernels(&policy_loss, policy));
+        call.operation = Operation::loss;
+        expect_rings(
+            call, false,
+            kernels(&cross_entropy,
+                    CrossEntropyArgs{
+                        .logits = z, .targets = targets, .loss = loss, .grad_logits = grad}));
+        expect_visit(
+            call, false,
+            kernels(&preference_loss, PreferenceLossArgs{.logits = z,
+                                                         .targets = targets,
+                                                         .loss = loss,
+                                                         .grad_logits = grad,
+                                                         .options = {.reference_free = true}}));
+      }
 }
 
 }  // namespace

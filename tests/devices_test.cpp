@@ -211,6 +211,36 @@ TEST(Devices, RowsThatAreWrittenTakeRings) {
   EXPECT_EQ(rings(rows).blocks_per_row, 1);
 }
 
+// A joiner more than the other rings have; with an entropy fewer warps, which keep more.
+TEST(Devices, LossesTakeRings) {
+  using Operation = WrittenRows::Operation;
+  const auto rings = [](const WrittenRows& rows) {
+    ScheduleInfo info;
+    const Status status = explain_rings(h200(), rows, info);
+    EXPECT_TRUE(status.ok()) << status.message();
+    EXPECT_EQ(info.schedule, Schedule::rings);
+    EXPECT_EQ(info.threads, 32 * (info.warps + 4));
+    EXPECT_LE(info.shared_bytes, h200().shared_bytes_per_block);
+    return info;
+  };
+  WrittenRows rows{
+      .rows = 4096, .columns = 151936, .dtype = DType::bf16, .operation = Operation::loss};
+  const ScheduleInfo loss = rings(rows);
+  EXPECT_EQ(loss.warps, 20);
+  EXPECT_EQ(loss.blocks % loss.blocks_per_row, 0);
+  rows.operation = Operation::loss_with_entropy;
+  EXPECT_EQ(rings(rows).warps, 16);
+  EXPECT_NE(rings(rows).shared_bytes, loss.shared_bytes);
+  rows.operation = Operation::loss;
+  rows.determinism = Determinism::cross_device;  // more is sent of a row
+  EXPECT_NE(rings(rows).shared_bytes, loss.shared_bytes);
+  ScheduleInfo info;
+  for (const Operation operation : {Operation::loss, Operation::loss_with_entropy})
+    expect_refused(
+        explain_rings(h200(), {.rows = 8, .columns = 151936, .operation = operation}, info),
+        StatusCode::unsupported, {"two launches"});
+}
+
 TEST(Devices, OrTwoLaunches) {
   ScheduleInfo info;
   const auto refused = [&](const DeviceInfo& device, const WrittenRows& rows) {

@@ -48,10 +48,13 @@ struct VisitedRows {
   bool raw_logprob = false;  // sample: at a temperature that isn't 1, and with its entropy
 };
 
-// A call that writes rows: softmax or log_softmax of logits to their own dtype, or the gradient of
-// either, with tensors of one dtype whose rows are contiguous and begin at multiples of 16 bytes.
+// A call that writes rows: softmax or log_softmax of logits to their own dtype, the gradient of
+// either, or a loss with the gradient of its logits, with tensors of one dtype whose rows are
+// contiguous and begin at multiples of 16 bytes. A loss is policy_loss where no token's gradient
+// asks for its sequence (as GSPO's, GMPO's and VESPO's do), or cross_entropy without softcap and
+// label smoothing; with entropy, policy_loss that has an output of it, a bonus or metrics.
 struct WrittenRows {
-  enum class Operation : std::uint8_t { softmax, log_softmax, gradient };
+  enum class Operation : std::uint8_t { softmax, log_softmax, gradient, loss, loss_with_entropy };
 
   std::int64_t rows = 1;
   std::int64_t columns = 1;
@@ -74,7 +77,8 @@ struct ScheduleInfo {
 LOGSUM_API Status explain_schedule(const DeviceInfo& device, const VisitedRows& rows,
                                    Schedule wanted, ScheduleInfo& info) noexcept;
 // The same of rings, which read and write rows in one launch; `unsupported` where such a call takes
-// two.
+// two. Of a loss the first of them is the visit that explain_schedule speaks of, as it is where no
+// gradient is asked for and of preference_loss always.
 LOGSUM_API Status explain_rings(const DeviceInfo& device, const WrittenRows& rows,
                                 ScheduleInfo& info) noexcept;
 

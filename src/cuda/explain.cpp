@@ -41,6 +41,17 @@ std::int32_t shared_of_span(const cuda::DeviceLimits& limits, const cuda::VisitS
   return cuda::span_shared_bytes(space, shape.dtype);
 }
 
+cuda::RingUse use_of(WrittenRows::Operation operation) {
+  using Operation = WrittenRows::Operation;
+  switch (operation) {
+    case Operation::softmax: return cuda::RingUse::softmax;
+    case Operation::log_softmax: return cuda::RingUse::log_softmax;
+    case Operation::loss: return cuda::RingUse::loss;
+    case Operation::loss_with_entropy: return cuda::RingUse::loss_with_entropy;
+    default: return cuda::RingUse::gradients;
+  }
+}
+
 }  // namespace
 
 Status explain_schedule(const DeviceInfo& device, const VisitedRows& rows, Schedule wanted,
@@ -76,13 +87,10 @@ Status explain_schedule(const DeviceInfo& device, const VisitedRows& rows, Sched
 
 Status explain_rings(const DeviceInfo& device, const WrittenRows& rows,
                      ScheduleInfo& info) noexcept {
-  using Operation = WrittenRows::Operation;
   cuda::DeviceLimits limits;
   LOGSUM_RETURN_IF_ERROR(
       limits_of("explain_rings", device, rows.rows, rows.columns, rows.dtype, limits));
-  const cuda::RingUse use = rows.operation == Operation::softmax       ? cuda::RingUse::softmax
-                            : rows.operation == Operation::log_softmax ? cuda::RingUse::log_softmax
-                                                                       : cuda::RingUse::gradients;
+  const cuda::RingUse use = use_of(rows.operation);
   const cuda::RingCost cost =
       cuda::ring_cost(use, rows.dtype, rows.determinism == Determinism::per_device);
   cuda::RingSpace space;

@@ -45,6 +45,20 @@ class Info(ToolTest):
         written = self.schedules("4096,151936,bf16", "h200")["gradient of either"]
         self.assertEqual((written["schedule"], written["ctas_per_row"]), ("rings", 8))
         self.assertNotIn("softmax", self.schedules("4,151936,bf16", "h200"))
+        # Each with the visit that scores its rows where rings don't.
+        losses = {
+            "policy_loss": "token_logprobs",
+            "policy_loss, entropy": "token_logprobs, entropy",
+            "cross_entropy": "token_logprobs",
+            "preference_loss": "token_logprobs",
+        }
+        out = self.schedules("4096,151936,bf16", "h200")
+        self.assertEqual([out[loss]["schedule"] for loss in losses], ["rings"] * 3 + ["spans"])
+        self.assertEqual(out["policy_loss"]["measuring_warps"], 20)
+        self.assertEqual(out["policy_loss, entropy"]["measuring_warps"], 16)
+        out = self.schedules("4,151936,bf16", "h200")
+        for loss, visit in losses.items():
+            self.assertEqual(out[loss], dict(out[visit], operation=loss))
         # What is bound by its arithmetic takes clusters that leave no processor out.
         polynomial = self.schedules("4096,151936,bf16", "h200", "--determinism", "cross-device")
         self.assertEqual(polynomial["softmax"]["ctas_per_row"], 2)
