@@ -5,8 +5,8 @@
 
 #include "core/backend.hpp"
 #include "core/halving_tree.hpp"
-#include "core/workspace.hpp"
 #include "cpu/capped_row.hpp"
+#include "cpu/loss_memory.hpp"
 #include "cpu/loss_visit.hpp"
 #include "cpu/visit.hpp"
 
@@ -157,17 +157,9 @@ Status cross_entropy(const CrossEntropyPlan& plan, const Context& context) {
     return {};
   }
   const std::int64_t tiles = tile_count(plan.logits.columns);
-  const auto rows = static_cast<std::size_t>(plan.logits.rows);
-  const std::size_t records =
-      Layout::aligned(rows * static_cast<std::size_t>(tiles) * sizeof(TileRecord));
-  CrossEntropyRows kept;
-  const auto lay = [&](void* memory) {
-    return kept.lay(memory, rows, static_cast<std::size_t>(tiles), plan.is_by_column(), false);
-  };
-  Scratch<std::byte> workspace(context, records + lay(nullptr));
-  lay(workspace.data() + records);
-  const CrossEntropyVisit visit(plan, *kernels_for(context.simd), kept,
-                                reinterpret_cast<TileRecord*>(workspace.data()));
+  LossMemory<CrossEntropyRows> memory(plan, context);
+  const CrossEntropyRows& kept = memory.rows;
+  const CrossEntropyVisit visit(plan, *kernels_for(context.simd), kept, memory.records());
   visit.list_rows();
   const auto measure = [&](std::int64_t k, std::int64_t first, std::int64_t last,
                            TileScratch& scratch) { visit.measure(k, first, last, scratch); };

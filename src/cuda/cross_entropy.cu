@@ -8,7 +8,7 @@
 #include "cuda/device/list_rows.cuh"
 #include "cuda/grid.hpp"
 #include "cuda/launch_kernel.hpp"
-#include "cuda/scratch.hpp"
+#include "cuda/loss_memory.hpp"
 
 namespace logsum::cuda {
 namespace {
@@ -76,20 +76,12 @@ __global__ void empty_kernel(const __grid_constant__ CrossEntropyPlan plan) {
 
 Status cross_entropy(const CrossEntropyPlan& plan, const Context& context) {
   if (plan.logits.rows == 0) return launch_kernel(empty_kernel, 1, 1, 0, context, plan);
-  const std::int64_t tiles = tile_count(plan.logits.columns);
-  const std::size_t visit = Layout::aligned(span_bytes(plan.logits.rows, tiles));
-  CrossEntropyRows kept;
-  const auto lay = [&](void* memory) {
-    return kept.lay(memory, static_cast<std::size_t>(plan.logits.rows),
-                    static_cast<std::size_t>(tiles), plan.is_by_column(), true);
-  };
-  const DeviceScratch scratch(visit + lay(nullptr), DeviceScratch::Counters::used, context);
-  LOGSUM_RETURN_IF_ERROR(scratch.status());
-  lay(scratch.at<std::byte>(visit));
-  const CrossEntropyCall call(plan, kept);
-  const Context inside = scratch.in(context);
+  const DeviceLossMemory<CrossEntropyRows> memory(plan, context);
+  LOGSUM_RETURN_IF_ERROR(memory.status());
+  const CrossEntropyCall call(plan, memory.rows);
+  const Context inside = memory.in(context);
   LOGSUM_RETURN_IF_ERROR(launch_kernel(list_kernel, list_blocks(plan.logits.rows), kListThreads, 0,
-                                       inside, call, scratch.at<unsigned>(0)));
+                                       inside, call, memory.counter()));
   bool by_rings = false;
   if (plan.is_by_column()) {
     LOGSUM_RETURN_IF_ERROR(score_columns(call, inside));
@@ -99,7 +91,7 @@ Status cross_entropy(const CrossEntropyPlan& plan, const Context& context) {
   }
   const bool writes_later = plan.wants_gradient() && !by_rings;
   LOGSUM_RETURN_IF_ERROR(launch_kernel(finish_kernel, grid_for(plan.logits.rows, kPiece), kPiece, 0,
-                                       inside, call, scratch.at<unsigned>(0), writes_later));
+                                       inside, call, memory.counter(), writes_later));
   if (writes_later && plan.is_by_column())
     LOGSUM_RETURN_IF_ERROR(write_column_gradients(call, inside));
   else if (writes_later)

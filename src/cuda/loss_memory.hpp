@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A loss's rows, in the memory of a call behind what its visit takes.
+// A loss's rows, in the memory of a call behind what its visit takes. Rows say by `lay` what they
+// take of it.
 #pragma once
 
 #include "cuda/scratch.hpp"
@@ -10,10 +11,11 @@ namespace logsum::cuda {
 template <class Rows>
 class DeviceLossMemory {
  public:
-  DeviceLossMemory(const LossPlan& plan, const Context& context)
+  template <class Plan>
+  DeviceLossMemory(const Plan& plan, const Context& context)
       : visit_(Layout::aligned(span_bytes(plan.logits.rows, tile_count(plan.logits.columns)))),
-        scratch_(visit_ + lay(plan, nullptr), DeviceScratch::Counters::used, context) {
-    if (scratch_.status().ok()) lay(plan, scratch_.template at<std::byte>(visit_));
+        scratch_(visit_ + rows.lay(nullptr, plan, true), DeviceScratch::Counters::used, context) {
+    if (scratch_.status().ok()) rows.lay(scratch_.template at<std::byte>(visit_), plan, true);
   }
 
   Rows rows;
@@ -22,11 +24,6 @@ class DeviceLossMemory {
   unsigned* counter() const { return scratch_.template at<unsigned>(0); }
 
  private:
-  std::size_t lay(const LossPlan& plan, std::byte* memory) {
-    return rows.lay(memory, static_cast<std::size_t>(plan.logits.rows),
-                    static_cast<std::size_t>(plan.sequences.count), true);
-  }
-
   std::size_t visit_;
   DeviceScratch scratch_;
 };

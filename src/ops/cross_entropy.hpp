@@ -144,6 +144,7 @@ struct CrossEntropyRows : LossRows {
 
   static constexpr std::int64_t kPiece = 512;  // tokens
 
+  // Lays them out from `memory`; returns how many bytes they take.
   std::size_t lay(void* memory, std::size_t rows, std::size_t tiles, bool by_column, bool on_gpu) {
     Layout layout(memory);
     layout.take(totals, 1);
@@ -153,6 +154,11 @@ struct CrossEntropyRows : LossRows {
     layout.take(records, by_column && on_gpu ? rows * tiles : 0);
     layout.take(sums, on_gpu ? 2 * rows / kPiece + 2 : 0);
     return layout.used();
+  }
+  std::size_t lay(void* memory, const CrossEntropyPlan& plan, bool on_gpu) {
+    return lay(memory, static_cast<std::size_t>(plan.logits.rows),
+               static_cast<std::size_t>(tile_count(plan.logits.columns)), plan.is_by_column(),
+               on_gpu);
   }
 };
 

@@ -200,6 +200,10 @@ struct PolicyRows : LossRows {
     layout.take(sums, count);
     return layout.used();
   }
+  std::size_t lay(void* memory, const PolicyLossPlan& plan, bool on_gpu) {
+    return lay(memory, static_cast<std::size_t>(plan.logits.rows),
+               static_cast<std::size_t>(plan.sequences.count), on_gpu);
+  }
 };
 
 }  // namespace logsum

@@ -210,6 +210,10 @@ struct PreferenceRows : LossRows {
     layout.take(slopes, count);
     return layout.used();
   }
+  std::size_t lay(void* memory, const PreferenceLossPlan& plan, bool on_gpu) {
+    return lay(memory, static_cast<std::size_t>(plan.logits.rows),
+               static_cast<std::size_t>(plan.sequences.count), on_gpu);
+  }
 };
 
 LOGSUM_HOST_DEVICE inline PreferenceSums PreferenceLossPlan::finish_pair(const PreferenceRows& rows,
