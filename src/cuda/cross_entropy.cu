@@ -8,6 +8,7 @@
 #include "cuda/device/list_rows.cuh"
 #include "cuda/grid.hpp"
 #include "cuda/launch_kernel.hpp"
+#include "cuda/launch_list.cuh"
 #include "cuda/loss_memory.hpp"
 
 namespace logsum::cuda {
@@ -80,8 +81,7 @@ Status cross_entropy(const CrossEntropyPlan& plan, const Context& context) {
   LOGSUM_RETURN_IF_ERROR(memory.status());
   const CrossEntropyCall call(plan, memory.rows);
   const Context inside = memory.in(context);
-  LOGSUM_RETURN_IF_ERROR(launch_kernel(list_kernel, list_blocks(plan.logits.rows), kListThreads, 0,
-                                       inside, call, memory.counter()));
+  LOGSUM_RETURN_IF_ERROR(launch_list(list_kernel, call, memory.counter(), inside));
   bool by_rings = false;
   if (plan.is_by_column()) {
     LOGSUM_RETURN_IF_ERROR(score_columns(call, inside));

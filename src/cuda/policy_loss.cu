@@ -3,6 +3,7 @@
 #include "core/backend.hpp"
 #include "cuda/device/list_rows.cuh"
 #include "cuda/launch_kernel.hpp"
+#include "cuda/launch_list.cuh"
 #include "cuda/loss_memory.hpp"
 #include "cuda/policy_call.hpp"
 #include "cuda/with_kind.hpp"
@@ -27,8 +28,7 @@ Status policy_loss(const PolicyLossPlan& plan, const Context& context) {
   LOGSUM_RETURN_IF_ERROR(memory.status());
   const PolicyCall call(plan, memory.rows);
   const Context inside = memory.in(context);
-  LOGSUM_RETURN_IF_ERROR(launch_kernel(list_kernel, list_blocks(plan.logits.rows), kListThreads, 0,
-                                       inside, call, memory.counter()));
+  LOGSUM_RETURN_IF_ERROR(launch_list(list_kernel, call, memory.counter(), inside));
   bool by_rings = false;
   if (plan.wants_gradient() && !is_coupled(plan.options))
     LOGSUM_RETURN_IF_ERROR(with_dtype(plan.logits.dtype, [&]<DType kDType>() {

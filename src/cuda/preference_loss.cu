@@ -2,7 +2,7 @@
 // preference_loss on the GPU: its steps (preference_call.hpp), and the list of its rows.
 #include "core/backend.hpp"
 #include "cuda/device/list_rows.cuh"
-#include "cuda/launch_kernel.hpp"
+#include "cuda/launch_list.cuh"
 #include "cuda/loss_memory.hpp"
 #include "cuda/preference_call.hpp"
 
@@ -31,8 +31,7 @@ Status preference_loss(const PreferenceLossPlan& plan, const Context& context) {
   LOGSUM_RETURN_IF_ERROR(memory.status());
   const PreferenceCall call(plan, memory.rows);
   const Context inside = memory.in(context);
-  LOGSUM_RETURN_IF_ERROR(launch_kernel(list_kernel, list_blocks(plan.logits.rows), kListThreads, 0,
-                                       inside, call, memory.counter()));
+  LOGSUM_RETURN_IF_ERROR(launch_list(list_kernel, call, memory.counter(), inside));
   LOGSUM_RETURN_IF_ERROR(score_rows(LossCall(call), inside));
   LOGSUM_RETURN_IF_ERROR(finish_preferences(call, inside));
   if (plan.wants_gradient()) LOGSUM_RETURN_IF_ERROR(write_gradients(LossCall(call), inside));

@@ -3,8 +3,6 @@
 // of 700 and 650 for the loss; several take a range each.
 #pragma once
 
-#include <algorithm>
-
 #include "cuda/device/last_block.cuh"
 #include "ops/loss_plan.hpp"
 
@@ -12,12 +10,6 @@ namespace logsum::cuda {
 
 inline constexpr int kListThreads = 512;
 inline constexpr int kListWarps = kListThreads / kWarp;
-// CTAs that list so many rows.
-inline unsigned list_blocks(std::int64_t rows) {
-  constexpr std::int64_t kMost = 64;
-  return static_cast<unsigned>(
-      std::clamp<std::int64_t>((rows + kListThreads - 1) / kListThreads, 1, kMost));
-}
 
 // Σ of the CTA's threads' values, in all of them. Every thread calls.
 __device__ __forceinline__ std::int64_t sum_of_threads(std::int64_t value, std::uint64_t* room) {
