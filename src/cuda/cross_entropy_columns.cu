@@ -73,10 +73,7 @@ __device__ __forceinline__ ScoredRow scored_columns(const CrossEntropyCall& call
   ScoredRow scored = score_target<KindOfTile<CappedTile, Exp>>(
       records, call.logits.columns, temperature, has_target ? tile().value(column) : 0, target,
       derives ? &without : nullptr);
-  if (scored.status == RowStatus::ok && !has_target) {
-    scored.status = RowStatus::bad_target;
-    scored.logp = kNan;
-  }
+  check_target(scored, has_target);
   return scored;
 }
 

@@ -41,10 +41,7 @@ __device__ __noinline__ void keep_score(const LossCall& call, std::int64_t row,
           call.logits, row, target, TileTemperature(temperature));
     scored = score_target<Kind>(records, call.logits.columns, temperature, value, target,
                                 derives ? &without : nullptr);
-    if (scored.status == RowStatus::ok && !has_target) {
-      scored.status = RowStatus::bad_target;
-      scored.logp = kNan;
-    }
+    check_target(scored, has_target);
   }
   if (warp_lane() != 0) return;
   call.rows.scored[row] = scored;

@@ -123,8 +123,8 @@ struct LossRing {
         joined.weight = ExpOf::weight_of_max(joined.measure, ahead.temperature);
         begin_score(scored, joined.measure, joined.weight);
         scored.rest = others.rest(joined.measure, tiles, columns);
-        if (!Loss::derives_early(call)) score(ahead, joined);
-        if (ahead.target < 0) scored.status = RowStatus::bad_target;
+        if (!Loss::derives_early(call)) score(ahead, joined, scored);
+        check_target(scored, ahead.target >= 0);
       }
     }
     RowDerivatives d = Loss::derivatives(call, ahead, scored).times(ahead.factor);
@@ -140,12 +140,15 @@ struct LossRing {
   }
 
   __device__ __forceinline__ static void write_results(const Call& call, std::int64_t row,
-                                                       const Ahead& ahead, Joined& joined) {
-    ScoredRow& scored = joined.scored;
-    const bool is_measured =
-        scored.status == RowStatus::ok || scored.status == RowStatus::bad_target;
-    if (Loss::derives_early(call) && is_measured) score(ahead, joined);
-    if (scored.status == RowStatus::bad_target) scored.logp = kNan;
+                                                       const Ahead& ahead, const Joined& joined) {
+    ScoredRow scored = joined.scored;
+    const bool has_target = scored.status != RowStatus::bad_target;
+    if (Loss::derives_early(call) && (scored.status == RowStatus::ok || !has_target)) {
+      // Only now there is a log-prob, to be kept or not.
+      scored.status = RowStatus::ok;
+      score(ahead, joined, scored);
+      check_target(scored, has_target);
+    }
     if (warp_lane() != 0) return;
     call.rows.status[row] = scored.status;
     call.rows.logps[row] = scored.logp;
@@ -172,10 +175,11 @@ struct LossRing {
  private:
   static constexpr bool kHasRest = std::is_same_v<GradientRest<kDType, ExpOf>, CarefulGradient>;
 
-  __device__ __forceinline__ static void score(const Ahead& ahead, Joined& joined) {
-    end_score(joined.scored, joined.measure, ahead.temperature, joined.weight, joined.target_logit);
+  __device__ __forceinline__ static void score(const Ahead& ahead, const Joined& joined,
+                                               ScoredRow& scored) {
+    end_score(scored, joined.measure, ahead.temperature, joined.weight, joined.target_logit);
     if constexpr (kEntropy)
-      joined.scored.entropy = row_entropy(joined.measure, joined.scored.norm, ahead.temperature);
+      scored.entropy = row_entropy(joined.measure, scored.norm, ahead.temperature);
   }
 
   // What a careful row needs, which is rare, goes through global memory: all CTAs of a cluster wait

@@ -114,6 +114,13 @@ class OthersOfTarget {
   std::uint64_t mass_ = 0;
 };
 
+// Without a target a row that is well has no log-prob.
+__device__ __forceinline__ void check_target(ScoredRow& scored, bool has_target) {
+  if (has_target || scored.status != RowStatus::ok) return;
+  scored.status = RowStatus::bad_target;
+  scored.logp = kNan;
+}
+
 // From the records of a row's tiles. `value`: the target's logit, if it has a target. `without`:
 // the record of the target's tile without it, for `rest`; null where nobody asks.
 template <class Kind>
