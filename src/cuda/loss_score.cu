@@ -48,7 +48,7 @@ __device__ __noinline__ void keep_score(const LossCall& call, std::int64_t row,
   call.rows.status[row] = scored.status;
   call.rows.logps[row] = scored.logp;
   call.rows.entropies[row] = scored.entropy;
-  call.rows.lses[row] = scored.lse;
+  if (call.rows.lses) call.rows.lses[row] = scored.lse;
 }
 
 template <class KindOf>

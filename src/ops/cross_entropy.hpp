@@ -149,6 +149,7 @@ struct CrossEntropyRows : LossRows {
     Layout layout(memory);
     layout.take(totals, 1);
     LossRows::lay(layout, rows, 1, on_gpu);
+    if (on_gpu) layout.take(lses, rows);
     layout.take(smooth, by_column ? rows : 0);
     layout.take(column_sums, by_column ? rows * tiles : 0);
     layout.take(records, by_column && on_gpu ? rows * tiles : 0);

@@ -148,13 +148,13 @@ struct LossRows {
   RowStatus* status;     // [rows]
   float* logps;          // [rows]
   float* entropies;      // [rows]
-  float* lses;           // [rows]
   ScoredRow* scored;     // [rows], where a second visit writes the gradient
   RowDerivatives* derivatives;  // likewise
   std::int64_t* lengths;        // [sequences]: rows that count
   std::int64_t* also;           // one: of those, how many another mask has; a GPU's
   Rest* rests;                  // [rows]: a GPU's, of rows that are written carefully
   std::byte* prepared;          // [rows]: a GPU's, of rows that count (cuda/device/ring_rows.cuh)
+  float* lses = nullptr;        // [rows]: a GPU's, of a loss that asks for them
 
   static constexpr std::size_t kPreparedBytes = 144;
 
@@ -166,7 +166,6 @@ struct LossRows {
     layout.take(status, rows);
     layout.take(logps, rows);
     layout.take(entropies, rows);
-    layout.take(lses, rows);
     layout.take(scored, rows);
     layout.take(derivatives, rows);
     layout.take(lengths, sequences);
