@@ -3,16 +3,27 @@
 // workspace is as large as it says.
 #include <gtest/gtest.h>
 
-#include "support/loss_properties.hpp"
+#include "support/loss_refusals.hpp"
 #include "support/preference_text.hpp"
-#include "support/refusals.hpp"
+#include "support/workspaces.hpp"
 
 namespace logsum::test {
 namespace {
 
+struct Outputs {
+  alignas(256) double loss[1];
+  alignas(256) double metrics[kPreferenceMetrics];
+  alignas(256) float pair_loss[2];
+  alignas(256) float sums[2];
+  alignas(256) float rewards[2];
+  alignas(256) float logps[3];
+  alignas(256) std::int32_t status[3];
+  alignas(256) float grad[30];
+};
+
 // Valid arguments of two packed sequences, one of two tokens, one of one, with ten columns: kto,
 // which has most of the arguments.
-struct Call {
+struct Call : WithOutputs<Outputs> {
   static constexpr const char* kOperation = "preference_loss";
 
   // Far apart, so that one moved onto another meets no third.
@@ -28,20 +39,9 @@ struct Call {
   alignas(256) double normalizer = 3;
   alignas(256) double nll_normalizer = 3;
   alignas(256) double grad_scale = 1;
-  struct Outputs {
-    alignas(256) double loss[1];
-    alignas(256) double metrics[kPreferenceMetrics];
-    alignas(256) float pair_loss[2];
-    alignas(256) float sums[2];
-    alignas(256) float rewards[2];
-    alignas(256) float logps[3];
-    alignas(256) std::int32_t status[3];
-    alignas(256) float grad[30];
-  } out;
   PreferenceLossArgs args;
 
   Call() {
-    std::memset(&out, 0x5a, sizeof out);
     args.logits = Tensor::of(logits, {3, 10});
     args.targets = Tensor::of(targets, {3});
     args.completion_mask = Tensor::of(mask, {3});
@@ -64,11 +64,6 @@ struct Call {
     args.options.loss = PreferenceLoss::kto;
   }
   Status run() const { return on::preference_loss(args); }
-  bool wrote() const {
-    Outputs untouched;
-    std::memset(&untouched, 0x5a, sizeof untouched);
-    return std::memcmp(&untouched, &out, sizeof out) != 0;
-  }
 };
 
 // The reference per token instead.
@@ -79,25 +74,15 @@ struct TokensCall : Call {
   }
 };
 
-template <Tensor PreferenceLossArgs::*field, class C>
-Tensor& of(C& c) {
-  return c.args.*field;
-}
-template <PerRow<double> PreferenceLossArgs::*field>
-Tensor& scalar_of(Call& c) {
-  return (c.args.*field).tensor;
-}
-
 using A = PreferenceLossArgs;
 const std::vector<DType> kIntegers = {DType::i32, DType::i64}, kFlags = {DType::boolean, DType::u8},
-                         kFloat = {DType::f32}, kReals = {DType::f32, DType::f64};
-const std::vector<DType> kNumbers = {DType::f32, DType::f64, DType::i32, DType::i64};
+                         kFloat = {DType::f32};
 const std::vector<Field<Call>> kTokens = {
     {"targets", of<&A::targets>, kIntegers},
     {"completion_mask", of<&A::completion_mask>, kFlags, false, true},
     {"per_token_logps", of<&A::per_token_logps>, kFloat, true},
     {"row_status", of<&A::row_status>, {DType::i32}, true},
-    {"temperature", [](Call& c) -> Tensor& { return c.args.temperature.tensor; }, kFloat},
+    {"temperature", of<&A::temperature>, kFloat},
 };
 const std::vector<Field<TokensCall>> kReferenceOfTokens = {
     {"ref_per_token_logps", of<&A::ref_per_token_logps>, kFloat}};
@@ -110,11 +95,11 @@ const std::vector<Field<Call>> kSequences = {
 };
 // Of one element, whose stride is nobody's.
 const std::vector<Field<Call>> kSingles = {
-    {"loss", of<&A::loss>, kReals, false, true},
-    {"kl", scalar_of<&A::kl>, kReals, false, true},
-    {"normalizer", scalar_of<&A::normalizer>, kNumbers, false, true},
-    {"nll_normalizer", scalar_of<&A::nll_normalizer>, kNumbers, false, true},
-    {"grad_scale", scalar_of<&A::grad_scale>, kReals, false, true},
+    {"loss", of<&A::loss>, kRealDtypes, false, true},
+    {"kl", of<&A::kl>, kRealDtypes, false, true},
+    {"normalizer", of<&A::normalizer>, kNumberDtypes, false, true},
+    {"nll_normalizer", of<&A::nll_normalizer>, kNumberDtypes, false, true},
+    {"grad_scale", of<&A::grad_scale>, kRealDtypes, false, true},
 };
 const std::vector<Field<Call>> kOthers = {
     {"logits", of<&A::logits>, logits_dtypes()},
@@ -124,11 +109,8 @@ const std::vector<Field<Call>> kOthers = {
 const std::vector<Field<Call>> kGradient = {{"grad_logits", of<&A::grad_logits>, {}, true}};
 
 TEST(PreferenceLossArguments, ValidOnesPass) {
-  Call call;
-  ASSERT_TRUE(call.run().ok()) << call.run().message();
-  EXPECT_TRUE(call.wrote());
-  TokensCall of_tokens;
-  ASSERT_TRUE(of_tokens.run().ok()) << of_tokens.run().message();
+  expect_valid<Call>();
+  expect_valid<TokensCall>();
 }
 
 TEST(PreferenceLossArguments, Structure) {
@@ -141,10 +123,7 @@ TEST(PreferenceLossArguments, Dtypes) {
   for (const auto* fields : {&kTokens, &kSequences, &kSingles}) expect_refused_by_dtype(*fields);
   expect_refused_by_dtype(kReferenceOfTokens);
   expect_refused_by_dtype(std::vector{kOthers[1], kOthers[2]});
-  Call call;
-  call.args.grad_logits.dtype = DType::bf16;
-  expect_refusal(call, StatusCode::invalid_argument,
-                 {"grad_logits has dtype bf16, must be f32 (logits') or f32"});
+  expect_gradient_refused_by_dtype<&A::grad_logits, Call>();
 }
 
 TEST(PreferenceLossArguments, Rows) {
@@ -161,25 +140,13 @@ TEST(PreferenceLossArguments, Rows) {
 }
 
 TEST(PreferenceLossArguments, Shapes) {
-  for (const Field<Call>& field : kSingles) {
-    Call call;
-    field.of(call).shape[0] = 2;
-    expect_refusal(call, StatusCode::invalid_argument,
-                   {std::string(field.name) + " has shape [2], must have one element"});
-  }
+  expect_refused_by_count(kSingles);
+  for (const auto& refusals :
+       {refusals_of_rows<A>(), refusals_of_numbers<A>(), refusals_of_sequences<A>()})
+    expect_refusals<Call>(refusals);
   expect_refusals<Call, A>({
-      {[](A& a) { a.logits = {}; }, {"logits is missing"}},
-      {[](A& a) { a.targets = {}; }, {"targets is missing"}},
       {[](A& a) { a.metrics.shape[0] = 6; }, {"metrics has shape [6], must be [7]"}},
-      {[](A& a) { a.grad_logits.shape[1] = 9; }, {"grad_logits has shape [3, 9]"}},
-      {[](A& a) { a.logits.strides[1] = 2; }, {"logits has stride 2 along V, must be 1"}},
-      {[](A& a) { a.vocab_size = 11; }, {"vocab_size is 11, must be in [1, 10] (V), or 0"}},
-      {[](A& a) { a.cu_seqlens.rank = 0; }, {"cu_seqlens has shape [], must be [B + 1]"}},
-      {[](A& a) { a.temperature = 0.0f; }, {"temperature is 0, must be in [2^-64, 2^64]"}},
-      {[](A& a) { a.normalizer = -1.0; },
-       {"normalizer is -1, must be finite and at least 2^-1022, or 0"}},
       {[](A& a) { a.nll_normalizer = HUGE_VAL; }, {"nll_normalizer is inf, must be finite"}},
-      {[](A& a) { a.grad_scale = HUGE_VAL; }, {"grad_scale is inf, must be finite"}},
       {[](A& a) { a.kl = HUGE_VAL; }, {"kl is inf, must be finite"}},
       {[](A& a) { a.kl = std::nan(""); }, {"kl is", "nan"}},
   });
@@ -254,29 +221,18 @@ TEST(PreferenceLossArguments, Use) {
 }
 
 TEST(PreferenceLossArguments, OptionsOutOfRange) {
-  struct Case {
-    float PreferenceOptions::*field;
-    std::vector<float> bad;
-    const char* phrase;
-  };
   using O = PreferenceOptions;
   const std::vector<float> not_negative = {-1, kNaN, kInf, -kInf};
-  for (const Case& c : {
-           Case{&O::beta, not_negative, "beta is"},
-           Case{&O::beta, {-1}, "must be in [0, 3.40282e+38]"},
-           Case{&O::label_smoothing, {-0.1f, 1.5f, kNaN, kInf}, "label_smoothing is"},
-           Case{&O::label_smoothing, {1.5f}, "must be in [0, 1]"},
-           Case{&O::gamma, {kNaN, kInf, -kInf}, "gamma is"},
-           Case{&O::desirable_weight, not_negative, "desirable_weight is"},
-           Case{&O::undesirable_weight, not_negative, "undesirable_weight is"},
-           Case{&O::nll_coef, not_negative, "nll_coef is"},
-       })
-    for (const float bad : c.bad) {
-      Call call;
-      call.args.options.*c.field = bad;
-      SCOPED_TRACE(std::string(c.phrase) + " " + std::to_string(bad));
-      expect_refusal(call, StatusCode::invalid_argument, {"preference_loss: options.", c.phrase});
-    }
+  expect_options_refused<Call, O>({
+      {&O::beta, not_negative, "beta is"},
+      {&O::beta, {-1}, "must be in [0, 3.40282e+38]"},
+      {&O::label_smoothing, {-0.1f, 1.5f, kNaN, kInf}, "label_smoothing is"},
+      {&O::label_smoothing, {1.5f}, "must be in [0, 1]"},
+      {&O::gamma, {kNaN, kInf, -kInf}, "gamma is"},
+      {&O::desirable_weight, not_negative, "desirable_weight is"},
+      {&O::undesirable_weight, not_negative, "undesirable_weight is"},
+      {&O::nll_coef, not_negative, "nll_coef is"},
+  });
   Call call;
   call.args.options.loss = static_cast<PreferenceLoss>(6);
   expect_refusal(call, StatusCode::invalid_argument, {"options.loss is 6, must be in [0, 5]"});
@@ -302,33 +258,20 @@ TEST(PreferenceLossArguments, OverlapsAreRefused) {
                 {"cu_seqlens", of<&A::cu_seqlens, TokensCall>},
                 {"ref_per_token_logps", of<&A::ref_per_token_logps, TokensCall>},
                 {"desirable", of<&A::desirable, TokensCall>},
-                {"kl", scalar_of<&A::kl>},
-                {"temperature", [](Call& c) -> Tensor& { return c.args.temperature.tensor; }},
-                {"normalizer", scalar_of<&A::normalizer>},
-                {"nll_normalizer", scalar_of<&A::nll_normalizer>},
-                {"grad_scale", scalar_of<&A::grad_scale>}});
+                {"kl", of<&A::kl, TokensCall>},
+                {"temperature", of<&A::temperature, TokensCall>},
+                {"normalizer", of<&A::normalizer, TokensCall>},
+                {"nll_normalizer", of<&A::nll_normalizer, TokensCall>},
+                {"grad_scale", of<&A::grad_scale, TokensCall>}});
   expect_overlaps_refused<Call>({{"rewards", of<&A::rewards, Call>}},
                                 {{"ref_logps", of<&A::ref_logps, Call>}});
-  Call in_place;
-  in_place.args.grad_logits = in_place.args.logits;
-  EXPECT_TRUE(in_place.run().ok());
-  EXPECT_NE(in_place.logits[1], 0);
+  expect_in_place<Call>();
 }
 
-// What a GPU holds isn't looked at: some result, within the tensors.
 TEST(PreferenceLossArguments, SequencesThatDontRise) {
-  for (const std::array<std::int64_t, 3> offsets : {std::array<std::int64_t, 3>{1, 2, 3},
-                                                    {0, -1, 3},
-                                                    {0, 5, 3},
-                                                    {0, 2, 1},
-                                                    {0, 3, INT64_MAX}}) {
-    Call call;
-    std::copy_n(offsets.begin(), 3, call.offsets);
-    if (on::is_cuda())
-      EXPECT_TRUE(call.run().ok());
-    else
-      expect_refusal(call, StatusCode::invalid_argument, {"cu_seqlens", "to 3 (N)"});
-  }
+  for (const std::vector<std::int64_t>& offsets : std::vector<std::vector<std::int64_t>>{
+           {1, 2, 3}, {0, -1, 3}, {0, 5, 3}, {0, 2, 1}, {0, 3, INT64_MAX}})
+    expect_offsets_refused<Call>(offsets, {"cu_seqlens", "to 3 (N)"});
 }
 
 TEST(PreferenceLossArguments, UsesTheWorkspaceItAsksFor) {
