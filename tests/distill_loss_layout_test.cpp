@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "support/distill_text.hpp"
+#include "support/elsewhere.hpp"
 #include "support/tensors_of.hpp"
 
 namespace logsum::test {
@@ -87,15 +88,8 @@ TEST(DistillLossLayout, RowsOfSeveralDimensions) {
   six.teacher_temperatures.pop_back();
   DistillCall flat(six), cube(six);
   flat.run();
-  for (Tensor* tensor : tensors_of(cube.args)) {
-    if (tensor->rank == 0 || tensor->shape[0] != 6) continue;
-    const std::int64_t stride = tensor->strides[0];
-    const bool has_columns = tensor->rank == 2;
-    if (has_columns) tensor->shape[2] = tensor->shape[1], tensor->strides[2] = 1;
-    tensor->rank += 1;
-    tensor->shape[0] = 2, tensor->shape[1] = 3;
-    tensor->strides[0] = 3 * stride, tensor->strides[1] = stride;
-  }
+  for (Tensor* t : tensors_of(cube.args))
+    if (t->rank > 0 && t->shape[0] == 6) split_first_dimension(*t, 2, 3);
   EXPECT_TRUE(same_results(cube.run(), flat));
 }
 

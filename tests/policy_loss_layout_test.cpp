@@ -27,35 +27,24 @@ Policy full_batch(const PolicyOptions& options) {
 }
 
 TEST(PolicyLossLayout, TokensOfAnyStrides) {
-  struct Strides {
-    std::int64_t of_sequence, of_token, first;
-  };
-  for (const Strides& s : {Strides{1, kSequences, 0}, Strides{-kTokens, -1, 29}, Strides{13, 2, 1},
-                           Strides{-1, kSequences, 5}})
+  for (const TokenStrides& s : {TokenStrides{1, kSequences, 0}, TokenStrides{-kTokens, -1, 29},
+                                TokenStrides{13, 2, 1}, TokenStrides{-1, kSequences, 5}})
     for (const RatioLevel level : {RatioLevel::token, RatioLevel::sequence}) {
       const Policy p = full_batch({.ratio_level = level});
       PolicyCall first(p), got(p);
       first.run();
-      std::vector<Elsewhere> moved;
-      std::vector<Tensor*> tensors;
-      for (Tensor* t :
-           {&got.args.targets, &got.args.completion_mask, &got.args.entropy_mask,
-            &got.args.old_per_token_logps, &got.args.ref_per_token_logps,
-            &got.args.sampling_per_token_logps, &got.args.importance_weights,
-            &got.args.temperature.tensor, &got.args.per_token_loss, &got.args.per_token_logps,
-            &got.args.per_token_kl, &got.args.entropy, &got.args.row_status})
-        tensors.push_back(t);
-      for (const Tensor* t : tensors) moved.emplace_back(*t, s.of_sequence, s.of_token, s.first);
-      for (std::size_t i = 0; i < tensors.size(); ++i) *tensors[i] = moved[i].tensor();
-      std::vector<double> metrics(2 * kPolicyMetrics, 99);
-      got.args.metrics.data = metrics.data();
-      got.args.metrics.strides[0] = 2;
+      PolicyLossArgs& args = got.args;
+      TokensElsewhere tokens(
+          {&args.targets, &args.completion_mask, &args.entropy_mask, &args.old_per_token_logps,
+           &args.ref_per_token_logps, &args.sampling_per_token_logps, &args.importance_weights,
+           &args.temperature.tensor},
+          {&args.per_token_loss, &args.per_token_logps, &args.per_token_kl, &args.entropy,
+           &args.row_status},
+          s);
+      EveryOther metrics(got.metrics, args.metrics);
       got.run();
-      for (std::size_t i = 8; i < tensors.size(); ++i) moved[i].copy_back();
-      for (std::size_t i = 0; i < got.metrics.size(); ++i) {
-        got.metrics[i] = metrics[2 * i];
-        EXPECT_EQ(metrics[2 * i + 1], 99);
-      }
+      tokens.copy_back();
+      metrics.copy_back();
       EXPECT_TRUE(same_results(got, first)) << s.of_sequence;
     }
 }
@@ -66,16 +55,8 @@ TEST(PolicyLossLayout, MoreDimensions) {
   p.weights.resize(kSequences);
   PolicyCall first(p), got(p);
   first.run();
-  for (Tensor* t : tensors_of(got.args)) {
-    if (t->rank < 1 || t->shape[0] != kSequences) continue;
-    for (int i = t->rank++; i > 0; --i) {
-      t->shape[i] = t->shape[i - 1];
-      t->strides[i] = t->strides[i - 1];
-    }
-    t->shape[0] = 2;
-    t->shape[1] = 3;
-    t->strides[0] = 3 * t->strides[1];
-  }
+  for (Tensor* t : tensors_of(got.args))
+    if (t->rank >= 1 && t->shape[0] == kSequences) split_first_dimension(*t, 2, 3);
   EXPECT_TRUE(same_results(got.run(), first));
   // Backwards, and every other one.
   std::vector<float> backwards(p.advantages.rbegin(), p.advantages.rend()), wide(12, kNaN);
@@ -112,13 +93,8 @@ TEST(PolicyLossLayout, OneSequence) {
       for (Tensor* t : {&got.args.logits, &got.args.grad_logits, &got.args.targets,
                         &got.args.old_per_token_logps, &got.args.ref_per_token_logps,
                         &got.args.per_token_loss, &got.args.per_token_logps, &got.args.per_token_kl,
-                        &got.args.entropy, &got.args.row_status}) {
-        --t->rank;
-        for (int i = 0; i < t->rank; ++i) {
-          t->shape[i] = t->shape[i + 1];
-          t->strides[i] = t->strides[i + 1];
-        }
-      }
+                        &got.args.entropy, &got.args.row_status})
+        drop_first_dimension(*t);
       got.args.advantages.rank = got.args.importance_weights.rank = rank;
       EXPECT_TRUE(same_results(got.run(), first)) << tokens << " " << rank;
     }

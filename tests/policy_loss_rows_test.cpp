@@ -3,7 +3,6 @@
 // the packing, the memory and the machine, to the bit.
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <numeric>
 
 #include "support/loss_properties.hpp"
@@ -56,13 +55,6 @@ Policy completions(const PolicyOptions& options, std::int64_t columns,
 }
 const std::vector<std::size_t> kLengths = {5, 3, 0, 1, 5, 2};
 
-Policy with_rows(Policy p, const std::vector<std::size_t>& rows) {
-  keep_rows(p, rows);
-  for (std::vector<float>* values : {&p.old, &p.ref, &p.sampling, &p.weights}) keep(*values, rows);
-  keep(p.entropy_mask, rows);
-  return p;
-}
-
 // Some sequences of a padded batch.
 Policy with_sequences(Policy p, const std::vector<std::size_t>& sequences) {
   std::vector<std::size_t> rows;
@@ -73,15 +65,6 @@ Policy with_sequences(Policy p, const std::vector<std::size_t>& sequences) {
   p = with_rows(p, rows);
   p.sequences = std::int64_t(sequences.size());
   return p;
-}
-
-// Only the tokens that count, and their rows in the padded batch.
-Policy packed(const Policy& p, std::vector<std::size_t>& rows) {
-  const std::vector<std::int64_t> offsets = offsets_of_kept(p, rows);
-  Policy result = with_rows(p, rows);
-  result.offsets = offsets;
-  result.mask.clear();
-  return result;
 }
 
 TEST(PolicyLossRows, NeitherBatchNorSlotMatter) {
@@ -158,13 +141,7 @@ TEST(PolicyLossRows, PackedOrPaddedToAnyLength) {
       ASSERT_TRUE(same_row(more, i, padded, source[i]));
     EXPECT_TRUE(same_totals(more, padded));
 
-    // i32 offsets; masked tokens among packed ones.
-    Policy holes = p;
-    const std::int32_t offsets[] = {0, 5, 10, 15, 20, 25, 30};
-    for (const std::int32_t offset : offsets) holes.offsets.push_back(offset);
-    PolicyCall loose(holes);
-    loose.args.cu_seqlens = Tensor::of(offsets, {7});
-    EXPECT_TRUE(same_results(loose.run(), padded));
+    expect_packed_with_masked<PolicyCall>(p, padded);
   }
 }
 
@@ -214,37 +191,16 @@ TEST(PolicyLossRows, ThreadsAndTargetsDontMatter) {
 }
 
 TEST(PolicyLossRows, OutputsDontMatterToOneAnother) {
-  using Fields = std::vector<Tensor PolicyLossArgs::*>;
-  const Fields outputs = {&PolicyLossArgs::loss,         &PolicyLossArgs::per_token_loss,
-                          &PolicyLossArgs::per_token_kl, &PolicyLossArgs::per_token_logps,
-                          &PolicyLossArgs::entropy,      &PolicyLossArgs::metrics,
-                          &PolicyLossArgs::row_status,   &PolicyLossArgs::grad_logits};
+  using A = PolicyLossArgs;
   for (PolicyOptions options : all_options())
     for (const float entropy_coef : {0.0f, 0.1f}) {
       options.entropy_coef = entropy_coef;
-      const Policy p = completions(options, 5000, kLengths);
-      PolicyCall all(p), together(p);
-      all.run();
-      for (const auto output : outputs) {  // each alone, into the memory of one call
-        PolicyCall alone(p);
-        for (const auto other : outputs)
-          together.args.*other = other == output ? alone.args.*other : Tensor();
-        must(on::policy_loss(together.args));
-        if (output == &PolicyLossArgs::loss) together.loss = alone.loss;
-        if (output == &PolicyLossArgs::per_token_loss) together.token_loss = alone.token_loss;
-        if (output == &PolicyLossArgs::per_token_kl) together.kl = alone.kl;
-        if (output == &PolicyLossArgs::per_token_logps) together.logps = alone.logps;
-        if (output == &PolicyLossArgs::entropy) together.entropy = alone.entropy;
-        if (output == &PolicyLossArgs::metrics) together.metrics = alone.metrics;
-        if (output == &PolicyLossArgs::row_status) together.status = alone.status;
-        if (output == &PolicyLossArgs::grad_logits) together.grad = alone.grad;
-      }
-      EXPECT_TRUE(same_results(together, all)) << "objective " << int(options.objective);
-      // The loss in f32 is the rounded one.
-      float loss = 99;
-      all.args.loss = Tensor::of(&loss, {1, 1});
-      all.run();
-      EXPECT_EQ(loss, static_cast<float>(all.loss));
+      SCOPED_TRACE("objective " + std::to_string(int(options.objective)));
+      expect_outputs_dont_matter<PolicyCall, A>(
+          completions(options, 5000, kLengths),
+          {&A::loss, &A::per_token_loss, &A::per_token_kl, &A::per_token_logps, &A::entropy,
+           &A::metrics, &A::row_status, &A::grad_logits},
+          on::policy_loss);
     }
 }
 

@@ -43,12 +43,6 @@ Preference completions(const PreferenceOptions& options, std::int64_t columns,
 }
 const std::vector<std::size_t> kLengths = {5, 3, 2, 1, 4, 5, 3, 0};
 
-Preference with_rows(Preference p, const std::vector<std::size_t>& rows) {
-  keep_rows(p, rows);
-  keep(p.ref_tokens, rows);
-  return p;
-}
-
 // Some pairs of a padded batch.
 Preference with_pairs(Preference p, const std::vector<std::size_t>& pairs) {
   std::vector<std::size_t> sequences = pairs, rows;
@@ -61,15 +55,6 @@ Preference with_pairs(Preference p, const std::vector<std::size_t>& pairs) {
   p = with_rows(p, rows);
   p.sequences = std::int64_t(sequences.size());
   return p;
-}
-
-// Only the tokens that count, and their rows in the padded batch.
-Preference packed(const Preference& p, std::vector<std::size_t>& rows) {
-  const std::vector<std::int64_t> offsets = offsets_of_kept(p, rows);
-  Preference result = with_rows(p, rows);
-  result.offsets = offsets;
-  result.mask.clear();
-  return result;
 }
 
 TEST(PreferenceLossRows, NeitherBatchNorSlotMatter) {
@@ -140,13 +125,7 @@ TEST(PreferenceLossRows, PackedOrPadded) {
       for (std::size_t i = 0; i < dense.pair_loss.size(); ++i)
         ASSERT_TRUE(same_pair(dense, i, padded, i));
       EXPECT_TRUE(same_totals(dense, padded)) << to_string(options.loss);
-      // Masked tokens among packed ones, i32 offsets.
-      Preference holes = p;
-      const std::int32_t offsets[] = {0, 5, 10, 15, 20, 25, 30, 35, 40};
-      holes.offsets.assign(std::begin(offsets), std::end(offsets));
-      PreferenceCall loose(holes);
-      loose.args.cu_seqlens = Tensor::of(offsets, {9});
-      EXPECT_TRUE(same_results(loose.run(), padded));
+      expect_packed_with_masked<PreferenceCall>(p, padded);
     }
 }
 
@@ -198,67 +177,39 @@ TEST(PreferenceLossRows, ThreadsAndTargetsDontMatter) {
 TEST(PreferenceLossRows, OutputsDontMatterToOneAnother) {
   using A = PreferenceLossArgs;
   for (const PreferenceOptions& options : all_options()) {
-    const Preference p = completions(options, 5000, kLengths);
-    PreferenceCall all(p), together(p);
-    all.run();
-    const std::vector<Tensor A::*> outputs = {
-        &A::loss,    &A::per_pair_loss,   &A::sequence_logps, &A::rewards,
-        &A::metrics, &A::per_token_logps, &A::row_status,     &A::grad_logits};
-    const A full = together.args;
-    for (const auto output : outputs) {  // each alone, into the memory of one call
-      for (const auto other : outputs)
-        together.args.*other = other == output ? full.*output : Tensor();
-      must(on::preference_loss(together.args));
-    }
-    EXPECT_TRUE(same_results(together, all)) << to_string(options.loss);
-    // The loss in f32 is the rounded one.
-    float loss = 99;
-    all.args.loss = Tensor::of(&loss, {1, 1});
-    all.run();
-    EXPECT_EQ(loss, static_cast<float>(all.loss));
+    SCOPED_TRACE(to_string(options.loss));
+    expect_outputs_dont_matter<PreferenceCall, A>(
+        completions(options, 5000, kLengths),
+        {&A::loss, &A::per_pair_loss, &A::sequence_logps, &A::rewards, &A::metrics,
+         &A::per_token_logps, &A::row_status, &A::grad_logits},
+        on::preference_loss);
   }
 }
 
 // Tokens and sequences of other strides.
 TEST(PreferenceLossRows, AnyStrides) {
-  struct Strides {
-    std::int64_t of_sequence, of_token, first;
-  };
-  for (const Strides& s : {Strides{1, 8, 0}, Strides{-5, -1, 39}, Strides{13, 2, 1}})
+  for (const TokenStrides& s :
+       {TokenStrides{1, 8, 0}, TokenStrides{-5, -1, 39}, TokenStrides{13, 2, 1}})
     for (const PreferenceLoss loss : {PreferenceLoss::sigmoid, PreferenceLoss::kto}) {
       const Preference p = completions({.loss = loss}, 300, kLengths);
       PreferenceCall first(p), got(p);
       first.run();
-      std::vector<Elsewhere> moved;
-      const std::vector<Tensor*> tensors = {&got.args.targets,
-                                            &got.args.completion_mask,
-                                            &got.args.ref_per_token_logps,
-                                            &got.args.temperature.tensor,
-                                            &got.args.per_token_logps,
-                                            &got.args.row_status};
-      for (const Tensor* t : tensors) moved.emplace_back(*t, s.of_sequence, s.of_token, s.first);
-      for (std::size_t i = 0; i < tensors.size(); ++i) *tensors[i] = moved[i].tensor();
-      std::vector<double> metrics(2 * kPreferenceMetrics, 99);
-      got.args.metrics.data = metrics.data();
-      got.args.metrics.strides[0] = 2;
-      // Backwards and every other one.
+      PreferenceLossArgs& args = got.args;
+      TokensElsewhere tokens({&args.targets, &args.completion_mask, &args.ref_per_token_logps,
+                              &args.temperature.tensor},
+                             {&args.per_token_logps, &args.row_status}, s);
+      EveryOther metrics(got.metrics, args.metrics);
+      EveryOther sums(got.sums, args.sequence_logps);
+      // Backwards.
       const auto pairs = std::size_t(p.pairs());
-      std::vector<float> backwards(pairs, 99), wide(16, 99);
-      got.args.per_pair_loss.data = &backwards[pairs - 1];
-      got.args.per_pair_loss.strides[0] = -1;
-      got.args.sequence_logps.data = wide.data();
-      got.args.sequence_logps.strides[0] = 2;
+      std::vector<float> backwards(pairs, 99);
+      args.per_pair_loss.data = &backwards[pairs - 1];
+      args.per_pair_loss.strides[0] = -1;
       got.run();
-      for (std::size_t i = 4; i < tensors.size(); ++i) moved[i].copy_back();
-      for (std::size_t i = 0; i < got.metrics.size(); ++i) {
-        got.metrics[i] = metrics[2 * i];
-        EXPECT_EQ(metrics[2 * i + 1], 99);
-      }
+      tokens.copy_back();
+      metrics.copy_back();
+      sums.copy_back();
       for (std::size_t i = 0; i < pairs; ++i) got.pair_loss[i] = backwards[pairs - 1 - i];
-      for (std::size_t i = 0; i < 8; ++i) {
-        got.sums[i] = wide[2 * i];
-        EXPECT_EQ(wide[2 * i + 1], 99);
-      }
       EXPECT_TRUE(same_results(got, first)) << s.of_sequence;
     }
 }
@@ -270,27 +221,15 @@ TEST(PreferenceLossRows, MoreDimensionsAndFewer) {
       const Preference p = completions({.loss = loss}, 300, kLengths, DType::f32, reference);
       PreferenceCall first(p), got(p);
       first.run();
-      for (Tensor* t : tensors_of(got.args)) {
-        if (t->rank < 1 || t->shape[0] != 8) continue;
-        for (int i = t->rank++; i > 0; --i) {
-          t->shape[i] = t->shape[i - 1];
-          t->strides[i] = t->strides[i - 1];
-        }
-        t->shape[0] = 2;
-        t->shape[1] = 4;
-        t->strides[0] = 4 * t->strides[1];
-      }
+      for (Tensor* t : tensors_of(got.args))
+        if (t->rank >= 1 && t->shape[0] == 8) split_first_dimension(*t, 2, 4);
       EXPECT_TRUE(same_results(got.run(), first));
     }
   const Preference one = completions({.loss = PreferenceLoss::kto}, 300, {4});
   PreferenceCall batch(one), alone(one);
   batch.run();
-  for (Tensor* t : tensors_of(alone.args)) {
-    if (t->rank < 2 || t->shape[0] != 1) continue;
-    --t->rank;
-    std::copy_n(t->shape + 1, t->rank, t->shape);
-    std::copy_n(t->strides + 1, t->rank, t->strides);
-  }
+  for (Tensor* t : tensors_of(alone.args))
+    if (t->rank >= 2 && t->shape[0] == 1) drop_first_dimension(*t);
   alone.args.desirable.rank = alone.args.rewards.rank = 0;
   EXPECT_TRUE(same_results(alone.run(), batch));
 }

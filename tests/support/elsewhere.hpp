@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A tensor in other memory, with other strides.
+// Tensors in other memory, with other strides, or other dimensions.
 #pragma once
+
+#include <gtest/gtest.h>
 
 #include <cstring>
 #include <vector>
@@ -39,5 +41,72 @@ class Elsewhere {
   Tensor home_, tensor_;
   std::vector<std::byte> bytes_;
 };
+
+struct TokenStrides {
+  std::int64_t of_sequence, of_token, first;
+};
+
+// All tensors of tokens of a call somewhere else; its outputs' elements come back.
+class TokensElsewhere {
+ public:
+  TokensElsewhere(const std::vector<Tensor*>& inputs, const std::vector<Tensor*>& outputs,
+                  const TokenStrides& s)
+      : first_output_(inputs.size()) {
+    for (const auto* tensors : {&inputs, &outputs})
+      for (Tensor* const t : *tensors) {
+        moved_.emplace_back(*t, s.of_sequence, s.of_token, s.first);
+        *t = moved_.back().tensor();
+      }
+  }
+  void copy_back() {
+    for (std::size_t i = first_output_; i < moved_.size(); ++i) moved_[i].copy_back();
+  }
+
+ private:
+  std::size_t first_output_;
+  std::vector<Elsewhere> moved_;
+};
+
+// A vector's tensor with every other element of other memory, the rest of which stays 99.
+template <class T>
+class EveryOther {
+ public:
+  EveryOther(std::vector<T>& home, Tensor& tensor) : home_(home), wide_(2 * home.size(), 99) {
+    tensor.data = wide_.data();
+    tensor.strides[0] = 2;
+  }
+  void copy_back() {
+    for (std::size_t i = 0; i < home_.size(); ++i) {
+      home_[i] = wide_[2 * i];
+      EXPECT_EQ(wide_[2 * i + 1], 99);
+    }
+  }
+
+ private:
+  std::vector<T>& home_;
+  std::vector<T> wide_;
+};
+
+// [first · second, …] as [first, second, …].
+inline void split_first_dimension(Tensor& t, std::int64_t first, std::int64_t second) {
+  EXPECT_EQ(t.shape[0], first * second);
+  for (int i = t.rank++; i > 0; --i) {
+    t.shape[i] = t.shape[i - 1];
+    t.strides[i] = t.strides[i - 1];
+  }
+  t.shape[0] = first;
+  t.shape[1] = second;
+  t.strides[0] = second * t.strides[1];
+}
+
+// [1, …] as […].
+inline void drop_first_dimension(Tensor& t) {
+  EXPECT_EQ(t.shape[0], 1);
+  --t.rank;
+  for (int i = 0; i < t.rank; ++i) {
+    t.shape[i] = t.shape[i + 1];
+    t.strides[i] = t.strides[i + 1];
+  }
+}
 
 }  // namespace logsum::test

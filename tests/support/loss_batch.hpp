@@ -55,7 +55,7 @@ void keep(std::vector<T>& values, const std::vector<std::size_t>& indices) {
   values = kept;
 }
 
-// Some rows, of what all losses have.
+// Some rows, of what all losses have; each batch has an overload for the rest.
 inline void keep_rows(LossBatch& p, const std::vector<std::size_t>& rows) {
   keep(p.logits, rows);
   keep(p.targets, rows);
@@ -74,6 +74,22 @@ inline std::vector<std::int64_t> offsets_of_kept(const LossBatch& p,
     offsets.push_back(std::int64_t(rows.size()));
   }
   return offsets;
+}
+
+template <class Batch>
+Batch with_rows(Batch p, const std::vector<std::size_t>& rows) {
+  keep_rows(p, rows);
+  return p;
+}
+
+// Of a padded batch only the tokens that count, packed; and their rows there.
+template <class Batch>
+Batch packed(const Batch& p, std::vector<std::size_t>& rows) {
+  const std::vector<std::int64_t> offsets = offsets_of_kept(p, rows);
+  Batch result = with_rows(p, rows);
+  result.offsets = offsets;
+  result.mask.clear();
+  return result;
 }
 
 // How the tensors lie.

@@ -103,6 +103,39 @@ void expect_machine_doesnt_matter(const Batch& p) {
   }
 }
 
+// Each output alone, into the memory of one call; and the loss in f32 is the rounded one.
+template <class Call, class Args, class Batch, class Operation>
+void expect_outputs_dont_matter(const Batch& p, const std::vector<Tensor Args::*>& outputs,
+                                const Operation& operation) {
+  Call all(p), together(p);
+  all.run();
+  const Args full = together.args;
+  for (const auto output : outputs) {
+    for (const auto other : outputs)
+      together.args.*other = other == output ? full.*output : Tensor();
+    must(operation(together.args, {}));
+  }
+  EXPECT_TRUE(same_results(together, all));
+  float loss = 99;
+  all.args.loss = Tensor::of(&loss, {1, 1});
+  all.run();
+  EXPECT_EQ(loss, static_cast<float>(all.loss));
+}
+
+// Masked tokens among packed ones, i32 offsets: what a padded batch is.
+template <class Call, class Batch>
+void expect_packed_with_masked(const Batch& p, const Call& padded) {
+  Batch holes = p;
+  std::vector<std::int32_t> offsets;
+  for (std::int64_t i = 0; i <= p.sequences; ++i) {
+    offsets.push_back(static_cast<std::int32_t>(i * p.tokens));
+    holes.offsets.push_back(i * p.tokens);
+  }
+  Call loose(holes);
+  loose.args.cu_seqlens = Tensor::of(offsets.data(), {p.sequences + 1});
+  EXPECT_TRUE(same_results(loose.run(), padded));
+}
+
 // A scalar that may be a tensor. make(value): a call with it, that has run. One element of any
 // dtype is that number; of a normalizer 0 counts as 1; what no scalar can be is every row's bad
 // parameter, for the host can't see it.

@@ -23,6 +23,12 @@ struct Policy : LossBatch {
   }
 };
 
+inline void keep_rows(Policy& p, const std::vector<std::size_t>& rows) {
+  keep_rows(static_cast<LossBatch&>(p), rows);
+  for (std::vector<float>* values : {&p.old, &p.ref, &p.sampling, &p.weights}) keep(*values, rows);
+  keep(p.entropy_mask, rows);
+}
+
 using PolicyForm = LossForm;
 
 // Arguments for a batch and memory of their results; `args` may be changed before a call.

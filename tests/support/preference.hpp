@@ -23,6 +23,11 @@ struct Preference : LossBatch {
   std::int64_t pair_of(std::int64_t sequence) const { return sequence % std::max(pairs(), {1}); }
 };
 
+inline void keep_rows(Preference& p, const std::vector<std::size_t>& rows) {
+  keep_rows(static_cast<LossBatch&>(p), rows);
+  keep(p.ref_tokens, rows);
+}
+
 // Arguments for a batch and memory of their results; `args` may be changed before a call.
 class PreferenceCall : public LossTensors<Preference> {
  public:
