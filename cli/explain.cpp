@@ -56,8 +56,8 @@ void add_written(const DeviceInfo& device, const VisitedRows& rows, Determinism 
       list.push_back({name, *info});
 }
 
-// With their gradients. Of two launches what is said is of the first, which scores the rows; the
-// second is one of tiles.
+// With their gradients. Of several launches what is said is of the first, which scores the rows,
+// of distill_loss measures one matrix's; the others are of tiles.
 void add_losses(const DeviceInfo& device, VisitedRows rows, Determinism determinism,
                 std::vector<Explained>& list) {
   using Operation = WrittenRows::Operation;
@@ -69,6 +69,7 @@ void add_losses(const DeviceInfo& device, VisitedRows rows, Determinism determin
   constexpr Call kCalls[] = {{"policy_loss", Operation::loss, false},
                              {"policy_loss, entropy", Operation::loss_with_entropy, true},
                              {"cross_entropy", Operation::loss, false},
+                             {"distill_loss", Operation::divergence, false},
                              {"preference_loss", std::nullopt, false}};
   for (const Call& call : kCalls) {
     std::optional<ScheduleInfo> info;

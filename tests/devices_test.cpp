@@ -185,7 +185,10 @@ ScheduleInfo rings(const WrittenRows& rows) {
   EXPECT_TRUE(status.ok()) << status.message();
   EXPECT_EQ(info.schedule, Schedule::rings);
   // A joiner, a producer and a helper beside those that measure; of a loss two joiners.
-  const int others = rows.operation >= WrittenRows::Operation::loss ? 4 : 3;
+  using Operation = WrittenRows::Operation;
+  const bool is_loss =
+      rows.operation == Operation::loss || rows.operation == Operation::loss_with_entropy;
+  const int others = is_loss ? 4 : 3;
   EXPECT_EQ(info.threads, 32 * (info.warps + others));
   EXPECT_LE(info.shared_bytes, h200().shared_bytes_per_block);
   return info;
@@ -233,6 +236,22 @@ TEST(Devices, LossesTakeRings) {
     expect_refused(
         explain_rings(h200(), {.rows = 8, .columns = 151936, .operation = operation}, info),
         StatusCode::unsupported, {"two launches"});
+}
+
+// Both matrices' logits of two bytes, by the hardware's exponential.
+TEST(Devices, ADivergenceTakesRings) {
+  WrittenRows rows{.rows = 4096,
+                   .columns = 151936,
+                   .dtype = DType::bf16,
+                   .operation = WrittenRows::Operation::divergence};
+  EXPECT_EQ(rings(rows).blocks_per_row, 8);
+  EXPECT_EQ(rings(rows).warps, 12);
+  ScheduleInfo info;
+  rows.determinism = Determinism::cross_device;
+  expect_refused(explain_rings(h200(), rows, info), StatusCode::unsupported, {"two launches"});
+  rows.determinism = Determinism::per_device;
+  rows.dtype = DType::f32;
+  expect_refused(explain_rings(h200(), rows, info), StatusCode::unsupported, {"two launches"});
 }
 
 TEST(Devices, OrTwoLaunches) {

@@ -54,7 +54,14 @@ struct VisitedRows {
 // asks for its sequence (as GSPO's, GMPO's and VESPO's do), or cross_entropy without softcap and
 // label smoothing; with entropy, policy_loss that has an output of it, a bonus or metrics.
 struct WrittenRows {
-  enum class Operation : std::uint8_t { softmax, log_softmax, gradient, loss, loss_with_entropy };
+  enum class Operation : std::uint8_t {
+    softmax,
+    log_softmax,
+    gradient,
+    loss,
+    loss_with_entropy,
+    divergence  // of two matrices; of f32, and under cross_device, never
+  };
 
   std::int64_t rows = 1;
   std::int64_t columns = 1;

@@ -48,6 +48,7 @@ cuda::RingUse use_of(WrittenRows::Operation operation) {
     case Operation::log_softmax: return cuda::RingUse::log_softmax;
     case Operation::loss: return cuda::RingUse::loss;
     case Operation::loss_with_entropy: return cuda::RingUse::loss_with_entropy;
+    case Operation::divergence: return cuda::RingUse::divergence;
     default: return cuda::RingUse::gradients;
   }
 }
@@ -95,7 +96,10 @@ Status explain_rings(const DeviceInfo& device, const WrittenRows& rows,
       cuda::ring_cost(use, rows.dtype, rows.determinism == Determinism::per_device);
   cuda::RingSpace space;
   bool is_best = false;
-  if (!cuda::ring_schedule(limits, rows.rows, rows.columns, cost, space, is_best) || !is_best)
+  const bool is_exact = use == cuda::RingUse::divergence &&
+                        (rows.dtype == DType::f32 || rows.determinism != Determinism::per_device);
+  if (is_exact || !cuda::ring_schedule(limits, rows.rows, rows.columns, cost, space, is_best) ||
+      !is_best)
     return Status::error(StatusCode::unsupported,
                          "explain_rings: %lld rows of %lld %s take two launches",
                          static_cast<long long>(rows.rows), static_cast<long long>(rows.columns),

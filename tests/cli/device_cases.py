@@ -50,10 +50,11 @@ class Info(ToolTest):
             "policy_loss": "token_logprobs",
             "policy_loss, entropy": "token_logprobs, entropy",
             "cross_entropy": "token_logprobs",
+            "distill_loss": "token_logprobs",
             "preference_loss": "token_logprobs",
         }
         out = self.schedules("4096,151936,bf16", "h200")
-        self.assertEqual([out[loss]["schedule"] for loss in losses], ["rings"] * 3 + ["spans"])
+        self.assertEqual([out[loss]["schedule"] for loss in losses], ["rings"] * 4 + ["spans"])
         self.assertEqual(out["policy_loss"]["measuring_warps"], 20)
         self.assertEqual(out["policy_loss, entropy"]["measuring_warps"], 16)
         out = self.schedules("4,151936,bf16", "h200")
