@@ -118,15 +118,16 @@ TEST_F(CudaDistillRings, PaddedColumnsAndOneSide) {
          {&DistillLossArgs::grad_student, &DistillLossArgs::grad_teacher}) {
       DistillCall one(d, {.narrow_gradients = true});
       one.args.*side = {};
-      one.run(kRings);
       const bool is_student = side == &DistillLossArgs::grad_teacher;
+      const float untouched = (is_student ? one.of_teacher() : one.of_student()).get(0, 0);
+      one.run(kRings);
       for (std::int64_t i = 0; i < 9; ++i)
         for (std::int64_t j = 0; j < d.columns; ++j) {
           const Rows& written = is_student ? one.of_student() : one.of_teacher();
           const Rows& wanted = is_student ? rings.of_student() : rings.of_teacher();
           const Rows& other = is_student ? one.of_teacher() : one.of_student();
           ASSERT_TRUE(same_bits(written.get(i, j), wanted.get(i, j)));
-          ASSERT_EQ(other.get(i, j), 99.0f);
+          ASSERT_EQ(other.get(i, j), untouched);
         }
       EXPECT_EQ(one.loss, rings.loss);
     }
@@ -193,10 +194,17 @@ TEST_F(CudaDistillRings, NothingCounts) {
 }
 
 TEST_F(CudaDistill, RingsThatDontSuitAreRefused) {
-  const Distill d = batch(Divergence::jsd, 8192, 12, DType::bf16);
-  DistillCall wide(d);  // gradients of f32
-  const Status status = on::distill_loss(wide.args, kRings);
-  EXPECT_EQ(status.code(), StatusCode::unsupported) << status.message();
+  const auto refused = [](const Distill& d, const DistillForm& form, const Context& context) {
+    DistillCall call(d, form);
+    const Status status = on::distill_loss(call.args, context);
+    EXPECT_EQ(status.code(), StatusCode::unsupported) << status.message();
+  };
+  Distill d = batch(Divergence::jsd, 8192, 12, DType::bf16);
+  refused(d, {}, kRings);  // gradients of f32
+  refused(d, {.narrow_gradients = true}, cuda(Determinism::cross_device, Schedule::rings));
+  d.beta = 0.05f;
+  refused(d, {.narrow_gradients = true}, kRings);
+  refused(batch(Divergence::jsd, 8192, 12, DType::f32), {}, kRings);
 }
 
 TEST_F(CudaDistillRings, AGraphsReplayReadsWhatItsTensorsHold) {

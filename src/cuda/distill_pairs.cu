@@ -129,8 +129,9 @@ __global__ __launch_bounds__(kTileWarps* kWarp) void sum_kernel(
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const DistillLossPlan& plan = call.plan;
   for_each_tile(grid, [&](std::int64_t row, std::int64_t tile) {
-    if (!is_compared(call, row)) return;
+    // Of others rings haven't kept the measure.
     if (part != DistillPart::all && !(call.kept.left[row] & kAllLeft)) return;
+    if (!is_compared(call, row)) return;
     __syncwarp();
     if (warp_lane() == 0) *pairs[warp] = plan.pair(row, call.kept.measured[row], 1);
     __syncwarp();

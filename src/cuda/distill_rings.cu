@@ -62,7 +62,12 @@ Status run(const DistillCall& distill, const Context& context, bool& launched) {
 
 Status distill_by_rings(const DistillCall& call, const Context& context, bool& launched) {
   launched = false;
-  if (!is_quick(call.plan, context)) return {};
+  if (!is_quick(call.plan, context)) {
+    if (context.schedule != Schedule::rings) return {};
+    return Status::error(StatusCode::unsupported,
+                         "schedule: rings compare logits of bf16 or f16, under per_device, with a "
+                         "beta from 1/16 to 15/16");
+  }
   const auto of_dtype = [&]<DType kDType>() {
     return call.plan.divergence == Divergence::jsd ? run<kDType, true>(call, context, launched)
                                                    : run<kDType, false>(call, context, launched);

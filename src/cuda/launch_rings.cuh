@@ -46,7 +46,7 @@ Status launch_rings(const typename Op::Call& call, float temperature,
   const auto kernel = &rings_kernel<Op>;
   const int bytes = kCost.bytes(space);
   static KernelOfDevices of_devices;
-  LOGSUM_RETURN_IF_ERROR(of_devices.prepare(kernel, limits, kCost.most_blocks > 8));
+  LOGSUM_RETURN_IF_ERROR(of_devices.prepare(kernel, limits, false));
   LOGSUM_RETURN_IF_ERROR(before());
   cudaLaunchAttribute attribute = {};
   attribute.id = cudaLaunchAttributeClusterDimension;

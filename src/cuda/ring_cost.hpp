@@ -22,14 +22,7 @@ inline constexpr int kRingSlotBytes = 8192;
 // 4: 1020, 3: 1010; f32, 4: 2320, 3: 2000).
 // With an entropy a thread has twice the sums.
 constexpr int ring_groups(RingUse use, DType dtype) {
-#ifndef MB
-#define MB 8
-#endif
-#ifndef DG
-#define DG 3
-#endif
-  if (use == RingUse::divergence) return DG;
-  if (use == RingUse::gradients) return 3;
+  if (use == RingUse::gradients || use == RingUse::divergence) return 3;
   return dtype == DType::f32 || use == RingUse::loss_with_entropy ? 4 : 5;
 }
 
@@ -84,8 +77,7 @@ constexpr RingCost ring_cost(RingUse use, DType dtype, bool by_hardware) {
           .joiners = ring_joiners(use),
           .tile_slots = tile_slots,
           .least_slots = groups * tile_slots,
-          .most_blocks = is_divergence ? MB : 8,
-          .ahead = is_loss(use) || is_divergence ? kLossRingAhead
+                    .ahead = is_loss(use) || is_divergence ? kLossRingAhead
                    : has_notes  ? kBusyRingAhead
                                 : kRingAhead};
 }

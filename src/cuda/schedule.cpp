@@ -92,8 +92,7 @@ bool ring_schedule(const DeviceLimits& limits, std::int64_t rows, std::int64_t c
   unlaid.records = unlaid.tiles * cost.tile_records + cost.extra_records;
   int ahead = 0;
   // The fewest CTAs per row that leave the ring what it needs; more where rows are few.
-  for (int blocks = 1; blocks <= cost.most_blocks && blocks <= tiles; blocks *= 2) {
-    if (limits.clusters[std::countr_zero(static_cast<unsigned>(blocks))] == 0) break;
+  for (int blocks = 1; blocks <= kMostRingBlocks && blocks <= tiles; blocks *= 2) {
     // `ahead`: of half as many.
     if (ahead >= (blocks <= 4 ? cost.ahead : std::max(cost.ahead, kRingAhead)) &&
         rows > limits.processors / blocks)

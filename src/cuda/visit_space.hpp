@@ -75,7 +75,6 @@ struct RingCost {
   int joiners;        // warps that join rows
   int tile_slots;     // how many slots a tile takes
   int least_slots;    // that its groups of warps can measure a tile each
-  int most_blocks;    // CTAs that may share a row
   int ahead;          // bytes beside a row's slice that a ring wants
 
   bool operator==(const RingCost&) const = default;
@@ -93,6 +92,8 @@ inline constexpr int kBusyRingAhead = 52 * 1024;
 // hold more: 4096 x 151936 bf16 by clusters of eight 704 us, of four 727. (16384 x 32000 by single
 // CTAs, which have 147 KB beside a row, 684, by two 772.)
 inline constexpr int kLossRingAhead = 142 * 1024;
+
+inline constexpr int kMostRingBlocks = 8;
 
 // Rows of more tiles (393216 columns) don't fit the table of a cluster.
 inline constexpr int kMostClusterTiles = 96;

@@ -8,9 +8,6 @@
 
 #include "cuda/device/ptx.cuh"
 
-#ifndef BRIEF
-#define BRIEF 200
-#endif
 namespace logsum::cuda {
 
 // What L2 does with the lines of a copy.
@@ -132,7 +129,7 @@ class ByteBarrier {
     asm volatile(
         "{ .reg .pred done; mbarrier.try_wait.parity.shared.b64 done, [%0], %1, %2; }" ::"r"(
             address()),
-        "r"(phase), "n"(BRIEF)
+        "r"(phase), "n"(200)
         : "memory");
 #endif
   }

@@ -115,10 +115,11 @@ struct DistillRing {
   }
   __device__ __forceinline__ static void prepare(const Call& call, std::int64_t i) {
     const std::int64_t row = call.listed(i);
-    reinterpret_cast<Prepared*>(call.kept.prepared)[i] = {
-        {row_address(input(call, 0), row), row_address(input(call, 1), row)},
-        {Ahead::row_of(call.plan.first().grad, row), row, Ahead(call, row, kIsJsd ? call.quick.weight_a() : 1.0f,
-               kIsJsd ? call.quick.weight_b() : 1.0f)}};
+    prepare_slot(call.kept.prepared, i,
+                 Prepared{{row_address(input(call, 0), row), row_address(input(call, 1), row)},
+                          {Ahead::row_of(call.plan.first().grad, row), row,
+                           Ahead(call, row, kIsJsd ? call.quick.weight_a() : 1.0f,
+                                 kIsJsd ? call.quick.weight_b() : 1.0f)}});
   }
 
   __device__ __forceinline__ static TileRecord look_again(const Call& call, std::int64_t row,

@@ -85,15 +85,10 @@ struct LossRing {
   }
   __device__ __forceinline__ static void prepare(const Call& call, std::int64_t i) {
     const ListedRow at = call.rows.list[i];
-    Prepared& slot = reinterpret_cast<Prepared*>(call.rows.prepared)[i];
-    // A ring fetches the slot whole, so the padding between its members is written too.
-    static_assert(sizeof(Prepared) % sizeof(uint4) == 0 && alignof(Prepared) % alignof(uint4) == 0);
-#pragma unroll
-    for (int word = 0; word < static_cast<int>(sizeof(Prepared) / sizeof(uint4)); ++word)
-      reinterpret_cast<uint4*>(&slot)[word] = {};
-    slot = {{row_address(call.logits, at.row)},
-            {output(call).data + output(call).index.offset(at.row), at.row,
-             Ahead(call, *call.rows.totals, at)}};
+    prepare_slot(call.rows.prepared, i,
+                 Prepared{{row_address(call.logits, at.row)},
+                          {output(call).data + output(call).index.offset(at.row), at.row,
+                           Ahead(call, *call.rows.totals, at)}});
   }
 
   __device__ __forceinline__ static TileRecord look_again(const Call& call, std::int64_t row,

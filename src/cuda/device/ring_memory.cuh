@@ -155,7 +155,6 @@ struct RingMemory {
                          .joiners = kJoiners,
                          .tile_slots = kTileSlots,
                          .least_slots = kGroups * kTileSlots,
-                         .most_blocks = kCost.most_blocks,
                          .ahead = kCost.ahead});
   GroupRoom* rooms;  // of each group of warps
   Stage* stages;     // of each joiner

@@ -49,7 +49,19 @@ class FetchedRows {
   typename Op::Given next_, given_ = next_;
 };
 
-// A kernel before has prepared all that is known of the rows, in the order of their visit.
+// A kernel before has prepared all that is known of the rows, in the order of their visit: a slot
+// each. A ring fetches it whole, so the padding between its members is written too.
+template <class Prepared>
+__device__ __forceinline__ void prepare_slot(std::byte* slots, std::int64_t i,
+                                             const Prepared& prepared) {
+  static_assert(sizeof(Prepared) % sizeof(uint4) == 0 && alignof(Prepared) % alignof(uint4) == 0);
+  Prepared& slot = reinterpret_cast<Prepared*>(slots)[i];
+#pragma unroll
+  for (int word = 0; word < static_cast<int>(sizeof(Prepared) / sizeof(uint4)); ++word)
+    reinterpret_cast<uint4*>(&slot)[word] = {};
+  slot = prepared;
+}
+
 template <class Op>
 class PreparedRows {
  public:

@@ -48,15 +48,6 @@
 #include "cuda/device/ring_chunk.cuh"
 #include "cuda/device/ring_producer.cuh"
 
-#ifndef IDLEV
-#define IDLEV 0
-#endif
-#ifndef HELPS
-#define HELPS 500
-#endif
-#ifndef BRIEF
-#define BRIEF 200
-#endif
 namespace logsum::cuda {
 
 // A tile of the ring, to one of the warps that measure it.
@@ -107,7 +98,7 @@ struct RingTile {
 };
 
 // What a joiner knows, to a place of the same address in each CTA of the cluster. `stage`: its own.
-template <class Op, class T>
+template <class T>
 __device__ __forceinline__ void send(const T& value, T& stage, T& to, ByteBarrier& barrier,
                                      int blocks) {
   constexpr int kWords = sizeof(T) / 8;
@@ -124,7 +115,7 @@ __device__ __forceinline__ void send(const T& value, T& stage, T& to, ByteBarrie
     barrier.push(reinterpret_cast<unsigned long long*>(&to) + i % kWords,
                  reinterpret_cast<const unsigned long long*>(&stage)[i % kWords], i / kWords);
   };
-  if constexpr (kWords * RingMemory<Op>::kCost.most_blocks <= kWarp) {
+  if constexpr (kWords * kMostRingBlocks <= kWarp) {
     if (warp_lane() < kWords * blocks) push(warp_lane());
   } else {
     for (int i = warp_lane(); i < kWords * blocks; i += kWarp) push(i);
@@ -154,7 +145,7 @@ __device__ __forceinline__ void join_rows(const typename Op::Call& call, const R
     typename Op::Joined joined;
     const typename Op::Row row = Op::join(call, number, ahead, records, joined);
     if (warp_lane() == 0) memory.expect_records(table.at, space);
-    send<Op>(row, stage.known, shared.known, shared.published, space.blocks);
+    send(row, stage.known, shared.known, shared.published, space.blocks);
     Op::write_results(call, number, ahead, joined);
   }
 }
@@ -220,7 +211,7 @@ __device__ __forceinline__ void join_rows_twice(const typename Op::Call& call,
           Op::join_measures(call, shared.given.row, shared.given.ahead,
                             memory.table(table.at, space), memory.tables[table.at].kept);
       if (warp_lane() == 0) memory.expect_records(table.at, space);
-      send<Op>(middle, stage.middle, shared.middle, shared.measured, space.blocks);
+      send(middle, stage.middle, shared.middle, shared.measured, space.blocks);
       measured += step;
       continue;
     }
@@ -236,15 +227,11 @@ __device__ __forceinline__ void join_rows_twice(const typename Op::Call& call,
       const typename Op::Row row = Op::join(call, number, ahead, kept, sums, space, joined);
       __syncwarp();
       if (warp_lane() == 0) memory.expect_sums(table.at, space);
-      send<Op>(row, stage.known, shared.known, shared.published, space.blocks);
+      send(row, stage.known, shared.known, shared.published, space.blocks);
       Op::write_results(call, number, ahead, joined);
       summed += step;
       continue;
     }
-#if IDLEV > 0
-    table = place.template table<Memory::kJoiners>(measured, space);
-    if (may_measure) memory.tables[table.at].arrived.wait_briefly(table.phase); else
-#endif
     __nanosleep(32);
   }
 }
@@ -261,7 +248,7 @@ __device__ __forceinline__ void help(const typename Op::Call& call, const RingSp
     RingRequest& request = memory.rooms[group].request;
     const unsigned phase = phases >> group & 1;
     if (!__all_sync(~0u, request.asked.has_ended(phase))) {
-      __nanosleep(HELPS);
+      __nanosleep(500);
       continue;
     }
     const RingIndex known = request.known;
@@ -375,15 +362,6 @@ __device__ __forceinline__ void consume(const typename Op::Call& call, const Rin
       memory.slots[next.at].full.wait_briefly(next.phase);
     else if (!may_measure && (!kHasMiddle<Op> || unsummed == 0))
       memory.rows[emitted.known.at].published.wait_briefly(emitted.known.phase);
-#if IDLEV == 1
-    else if (may_measure && ahead < space.sure_tiles)
-      memory.slots[next.at].full.wait_briefly(next.phase);
-#elif IDLEV == 2
-    else if (kHasMiddle<Op> && ahead == unsummed) {
-      if constexpr (kHasMiddle<Op>) memory.rows[summed.known.at].measured.wait_briefly(summed.known.phase);
-    } else if (ahead > 0)
-      memory.rows[emitted.known.at].published.wait_briefly(emitted.known.phase);
-#endif
     else
       __nanosleep(32);
   }
