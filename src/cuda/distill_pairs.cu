@@ -182,11 +182,10 @@ __global__ __launch_bounds__(kTileWarps* kWarp, kQuickSums) void sum_quickly_ker
     if (warp_lane() == 0) know_quickly(call, row, false, known);
     __syncwarp();
     bool is_left;
-    const DivergenceSums sums =
-        sum_tile(QuickColumns<kIsJsd>{quick, known.rows},
-                 columns_of_tile(plan.first().logits, tile),
-                 TensorTile(plan.first().logits, row, tile),
-                 TensorTile(plan.second().logits, row, tile), rooms[warp], is_left);
+    const DivergenceSums sums = sum_tile(
+        QuickColumns<kIsJsd>{quick, known.rows}, columns_of_tile(plan.first().logits, tile),
+        TensorTile(plan.first().logits, row, tile), TensorTile(plan.second().logits, row, tile),
+        rooms[warp], is_left);
     if (warp_lane() != 0) return;
     call.kept.sums[row * grid.tiles + tile] = sums.times(kLn2);
     unsigned left = is_left ? kAllLeft : 0;

@@ -24,8 +24,8 @@ __device__ __forceinline__ void fill_side(const Side& side, std::int64_t row, bo
 }
 
 template <class Op>
-__global__ __launch_bounds__(kGridThreads) void prepare_distill_kernel(
-    const __grid_constant__ typename Op::Call call) {
+__global__ __launch_bounds__(kGridThreads) void prepare_distill_kernel(const __grid_constant__
+                                                                       typename Op::Call call) {
   const DistillLossPlan& plan = call.plan;
   const DistillTotals& totals = *call.kept.totals;
   each_by_thread(plan.rows(), [&](std::int64_t i) {
@@ -72,9 +72,8 @@ Status distill_by_rings(const DistillCall& call, const Context& context, bool& l
     return call.plan.divergence == Divergence::jsd ? run<kDType, true>(call, context, launched)
                                                    : run<kDType, false>(call, context, launched);
   };
-  return call.plan.student.logits.dtype == DType::bf16
-             ? of_dtype.template operator()<DType::bf16>()
-             : of_dtype.template operator()<DType::f16>();
+  return call.plan.student.logits.dtype == DType::bf16 ? of_dtype.template operator()<DType::bf16>()
+                                                       : of_dtype.template operator()<DType::f16>();
 }
 
 }  // namespace logsum::cuda

@@ -25,11 +25,11 @@ __global__ __launch_bounds__(kGridThreads) void prepare_kernel(const __grid_cons
 
 template <class Op>
 Status launch_loss_ring(const typename Op::Call& call, const Context& context, bool& launched) {
-  return launch_rings<Op>(
-      call, call.temperature.value, {&call.logits, &call.plan.grad_logits}, context, launched, [&] {
-        return launch_kernel(&prepare_kernel<Op>, fill_blocks(call.logits.rows), kGridThreads, 0,
-                             context, call);
-      });
+  return launch_rings<Op>(call, call.temperature.value, {&call.logits, &call.plan.grad_logits},
+                          context, launched, [&] {
+                            return launch_kernel(&prepare_kernel<Op>, fill_blocks(call.logits.rows),
+                                                 kGridThreads, 0, context, call);
+                          });
 }
 
 }  // namespace logsum::cuda

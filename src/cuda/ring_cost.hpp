@@ -77,9 +77,9 @@ constexpr RingCost ring_cost(RingUse use, DType dtype, bool by_hardware) {
           .joiners = ring_joiners(use),
           .tile_slots = tile_slots,
           .least_slots = groups * tile_slots,
-                    .ahead = is_loss(use) || is_divergence ? kLossRingAhead
-                   : has_notes  ? kBusyRingAhead
-                                : kRingAhead};
+          .ahead = is_loss(use) || is_divergence ? kLossRingAhead
+                   : has_notes                   ? kBusyRingAhead
+                                                 : kRingAhead};
 }
 
 }  // namespace logsum::cuda

@@ -99,9 +99,8 @@ std::size_t distill_loss_workspace_size(const DistillLossArgs& args) noexcept {
   const int leading = logits.rank - 1;
   const std::int64_t columns = columns_of(logits, args.vocab_size);
   const bool on_gpu = logits.device.type == DeviceType::cuda;
-  const std::size_t visit = on_gpu
-                                ? span_workspace_bytes(logits, leading, columns, 1)
-                                : workspace_bytes<TileRecord[2]>(logits, leading, columns);
+  const std::size_t visit = on_gpu ? span_workspace_bytes(logits, leading, columns, 1)
+                                   : workspace_bytes<TileRecord[2]>(logits, leading, columns);
   if (visit == 0 || visit >= kMostWorkspace / 8) return visit;
   std::size_t rows = 1;
   for (int i = 0; i < leading; ++i) rows *= static_cast<std::size_t>(logits.shape[i]);

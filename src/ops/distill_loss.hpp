@@ -12,8 +12,8 @@ namespace logsum {
 struct DistillTotals {
   std::int64_t counted = 0;  // rows
   double per_row = 0;        // 1/N
-  double factor = 0;     // grad_scale/N
-  bool is_valid = true;  // else a normalizer or grad_scale on the device is out of range
+  double factor = 0;         // grad_scale/N
+  bool is_valid = true;      // else a normalizer or grad_scale on the device is out of range
 };
 
 // The student's and the teacher's.

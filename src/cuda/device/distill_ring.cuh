@@ -4,8 +4,8 @@
 // from one read of each. "a" and "b" are the divergence's first and second (DistillLossPlan).
 #pragma once
 
-#include "cuda/device/ring_logits.cuh"
 #include "cuda/device/quick_divergence.cuh"
+#include "cuda/device/ring_logits.cuh"
 #include "cuda/device/row_at_temperature.cuh"
 #include "cuda/distill_call.hpp"
 #include "cuda/distill_room.hpp"
@@ -105,21 +105,19 @@ struct DistillRing {
     return call.kept.totals->counted;
   }
   static constexpr bool kIsPrepared = true;
-  struct alignas(16) Prepared {
-    RingInputs<DistillRing> inputs;
-    RingGiven<DistillRing> given;
-  };
+  using Prepared = RingPrepared<DistillRing>;
   static_assert(sizeof(Prepared) <= DistillRows::kPreparedBytes);
-  __device__ __forceinline__ static const Prepared* prepared(const Call& call) {
-    return reinterpret_cast<const Prepared*>(call.kept.prepared);
+  __device__ __forceinline__ static Prepared* prepared(const Call& call) {
+    return reinterpret_cast<Prepared*>(call.kept.prepared);
   }
   __device__ __forceinline__ static void prepare(const Call& call, std::int64_t i) {
     const std::int64_t row = call.listed(i);
-    prepare_slot(call.kept.prepared, i,
-                 Prepared{{row_address(input(call, 0), row), row_address(input(call, 1), row)},
-                          {Ahead::row_of(call.plan.first().grad, row), row,
-                           Ahead(call, row, kIsJsd ? call.quick.weight_a() : 1.0f,
-                                 kIsJsd ? call.quick.weight_b() : 1.0f)}});
+    const Ahead ahead(call, row, kIsJsd ? call.quick.weight_a() : 1.0f,
+                      kIsJsd ? call.quick.weight_b() : 1.0f);
+    const Prepared prepared_row{
+        {row_address(input(call, 0), row), row_address(input(call, 1), row)},
+        {Ahead::row_of(call.plan.first().grad, row), row, ahead}};
+    prepared_row.put(prepared(call)[i]);
   }
 
   __device__ __forceinline__ static TileRecord look_again(const Call& call, std::int64_t row,
@@ -138,8 +136,7 @@ struct DistillRing {
                                                          const Ahead& ahead,
                                                          const TileRecord* records, Kept& kept) {
     const Measured a = measured(input(call, 0), records, ahead.a);
-    const Measured b =
-        measured(input(call, 1), records + tile_count(call.plan.columns()), ahead.b);
+    const Measured b = measured(input(call, 1), records + tile_count(call.plan.columns()), ahead.b);
     const bool is_b = warp_lane() >= kWarp / 2;
     const Measured mine = is_b ? b : a;
     const double ratio = mine.status == RowStatus::ok ? mine.ratio() : 1;
@@ -153,8 +150,8 @@ struct DistillRing {
     }
     __syncwarp();
     Middle middle;
-    middle.compares = call.kept.totals->is_valid && a.status == RowStatus::ok &&
-                      b.status == RowStatus::ok;
+    middle.compares =
+        call.kept.totals->is_valid && a.status == RowStatus::ok && b.status == RowStatus::ok;
     middle.rows.a.max = a.max;
     middle.rows.a.c = ahead.a.c;
     middle.rows.a.at_max = __shfl_sync(~0u, at_max, 0);
@@ -255,10 +252,9 @@ struct DistillRing {
         return call.quick.gradient_a(rows, known.gradient, za, zb);
       });
     if (row.given.ahead.out_b != nullptr)
-      write(RingChunk<DistillRing>(chunk, row.given.ahead.out_b), known.fate_b,
-            [&](float za, float zb) {
-              return call.quick.gradient_b(rows, known.gradient, za, zb);
-            });
+      write(
+          RingChunk<DistillRing>(chunk, row.given.ahead.out_b), known.fate_b,
+          [&](float za, float zb) { return call.quick.gradient_b(rows, known.gradient, za, zb); });
   }
 
  private:
@@ -298,7 +294,8 @@ struct DistillRing {
   }
 
   // Σ over the row's tiles of what their chunks add, in base 2, both in their order: tiles by a
-  // thread each, which puts its sums in place of the chunks', then a thread per sum. Whether a column is beyond.
+  // thread each, which puts its sums in place of the chunks', then a thread per sum. Whether a
+  // column is beyond.
   __device__ __forceinline__ static bool add_tiles(Sums* chunks, int tiles, DivergenceSums& row) {
     bool is_beyond = false;
     for (int tile = warp_lane(); tile < tiles; tile += kWarp) {

@@ -75,20 +75,17 @@ struct LossRing {
     return call.rows.totals->kept;
   }
   static constexpr bool kIsPrepared = true;
-  struct alignas(16) Prepared {
-    RingInputs<LossRing> inputs;
-    RingGiven<LossRing> given;
-  };
+  using Prepared = RingPrepared<LossRing>;
   static_assert(sizeof(Prepared) <= LossRows::kPreparedBytes);
-  __device__ __forceinline__ static const Prepared* prepared(const Call& call) {
-    return reinterpret_cast<const Prepared*>(call.rows.prepared);
+  __device__ __forceinline__ static Prepared* prepared(const Call& call) {
+    return reinterpret_cast<Prepared*>(call.rows.prepared);
   }
   __device__ __forceinline__ static void prepare(const Call& call, std::int64_t i) {
     const ListedRow at = call.rows.list[i];
-    prepare_slot(call.rows.prepared, i,
-                 Prepared{{row_address(call.logits, at.row)},
-                          {output(call).data + output(call).index.offset(at.row), at.row,
-                           Ahead(call, *call.rows.totals, at)}});
+    const Prepared row{{row_address(call.logits, at.row)},
+                       {output(call).data + output(call).index.offset(at.row), at.row,
+                        Ahead(call, *call.rows.totals, at)}};
+    row.put(prepared(call)[i]);
   }
 
   __device__ __forceinline__ static TileRecord look_again(const Call& call, std::int64_t row,

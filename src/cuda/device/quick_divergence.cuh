@@ -137,8 +137,7 @@ class QuickDivergence {
       const float larger = exp2_approximate(fmaxf(u, v)), smaller = __fmul_rn(larger, m.ratio);
       const float of_larger = __fmul_rn(larger, -m.log);
       const float of_smaller = __fmul_rn(smaller, __fsub_rn(-m.distance, m.log));
-      const float direct =
-          __fmaf_rn(m.of_larger, of_larger, __fmul_rn(m.of_smaller, of_smaller));
+      const float direct = __fmaf_rn(m.of_larger, of_larger, __fmul_rn(m.of_smaller, of_smaller));
       const float near = __fmul_rn(__fmul_rn(larger, m.y), square);
       return {is_near ? near : direct, m.own_is_larger ? of_larger : of_smaller,
               m.own_is_larger ? of_smaller : of_larger};

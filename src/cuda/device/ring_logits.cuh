@@ -64,8 +64,7 @@ class MeasureLogits {
   template <class Push>
   __device__ __forceinline__ typename Op::Note run(const RingTile<Op>& tile, const Push& push) {
     const int quarter = tile.quarter, left = tile.left(quarter);
-    const TileTemperature temperature =
-        kByInput && tile.input == 1 ? other_ : temperature_;
+    const TileTemperature temperature = kByInput && tile.input == 1 ? other_ : temperature_;
     typename Op::Note note;
     HeldLanes<Kind> lanes = {};
     lanes.max = kNegInf;  // as of a chunk that doesn't exist

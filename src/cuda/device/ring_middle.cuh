@@ -17,7 +17,9 @@
 namespace logsum::cuda {
 
 template <class Op>
-inline constexpr bool kHasMiddle = requires { typename Op::Middle; };
+inline constexpr bool kHasMiddle = requires {
+  typename Op::Middle;
+};
 
 template <class Op, bool kHas = kHasMiddle<Op>>
 struct RingMiddleRow {};

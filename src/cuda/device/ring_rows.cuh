@@ -49,24 +49,28 @@ class FetchedRows {
   typename Op::Given next_, given_ = next_;
 };
 
-// A kernel before has prepared all that is known of the rows, in the order of their visit: a slot
-// each. A ring fetches it whole, so the padding between its members is written too.
-template <class Prepared>
-__device__ __forceinline__ void prepare_slot(std::byte* slots, std::int64_t i,
-                                             const Prepared& prepared) {
-  static_assert(sizeof(Prepared) % sizeof(uint4) == 0 && alignof(Prepared) % alignof(uint4) == 0);
-  Prepared& slot = reinterpret_cast<Prepared*>(slots)[i];
+// What a kernel before has prepared of a row, in a slot of its own, where the rows follow each
+// other as they are visited. A ring fetches it whole, so the padding between its members is written
+// too.
+template <class Op>
+struct alignas(16) RingPrepared {
+  RingInputs<Op> inputs;
+  RingGiven<Op> given;
+
+  __device__ __forceinline__ void put(RingPrepared& slot) const {
+    static_assert(sizeof(RingPrepared) % sizeof(uint4) == 0);
 #pragma unroll
-  for (int word = 0; word < static_cast<int>(sizeof(Prepared) / sizeof(uint4)); ++word)
-    reinterpret_cast<uint4*>(&slot)[word] = {};
-  slot = prepared;
-}
+    for (int word = 0; word < static_cast<int>(sizeof(RingPrepared) / sizeof(uint4)); ++word)
+      reinterpret_cast<uint4*>(&slot)[word] = {};
+    slot = *this;
+  }
+};
 
 template <class Op>
 class PreparedRows {
  public:
   using Call = typename Op::Call;
-  using Prepared = typename Op::Prepared;
+  using Prepared = RingPrepared<Op>;
 
   __device__ __forceinline__ PreparedRows(const Call& call, const TileTemperature&,
                                           const RingPlace& place)

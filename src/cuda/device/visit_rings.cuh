@@ -20,7 +20,7 @@
 //   kIsPrepared             whether a kernel before has prepared that; if not,
 //   Given    (call, row): what must be fetched of a row, one row early; Ahead (call, scalar, Given)
 //            and if so,
-//   prepared(call)          an array of Prepared: where the row's `input` begins, and RingGiven
+//   prepared(call)          an array of RingPrepared (ring_rows.cuh)
 //   Record   what is known of a measured tile: 8-byte words
 //   Room     16-byte words of shared memory for a group of warps that measures
 //   Note     what a warp keeps of its chunk of a tile until it emits it; may be empty
@@ -323,11 +323,11 @@ __device__ __forceinline__ void consume(const typename Op::Call& call, const Rin
         const int index = run == 0   ? measured.tile
                           : kByInput ? space.tiles * run + measured.tile
                                      : space.tiles + run - 1;
-        note = measure.run(RingTile<Op>{memory, space, measured, group, quarter, index,
-                                        kByInput ? run : 0},
-                           [&](const typename Op::Record& record) {
-                             push_record<Op>(record, space, place, measured.row, index, memory);
-                           });
+        note = measure.run(
+            RingTile<Op>{memory, space, measured, group, quarter, index, kByInput ? run : 0},
+            [&](const typename Op::Record& record) {
+              push_record<Op>(record, space, place, measured.row, index, memory);
+            });
       }
       if (Memory::kNotes > 0) {
         if (warp_lane() == 0) memory.note(measured.slot.at, quarter) = note;
