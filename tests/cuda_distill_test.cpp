@@ -134,6 +134,43 @@ TEST_F(CudaDistillRings, PaddedColumnsAndOneSide) {
   }
 }
 
+// Columns that the two mask by other numbers, as frameworks do: none is anything, and the second's
+// is too low for a difference of f32.
+TEST_F(CudaDistillRings, MasksOfAnyNumber) {
+  for (const Divergence divergence : kDivergences) {
+    Distill d = batch(divergence, 8192, 3, DType::bf16);
+    const float lowest = -std::numeric_limits<float>::max();
+    for (std::size_t j = 100; j < 8192; j += 3) {
+      d.student[0][j] = rounded_to(lowest * 0.99f, DType::bf16);
+      d.teacher[0][j] = rounded_to(-1e9f, DType::bf16);
+      d.student[1][j] = rounded_to(-1e9f, DType::bf16);
+      d.teacher[1][j] = rounded_to(lowest * 0.99f, DType::bf16);
+    }
+    SCOPED_TRACE(name_of(d));
+    for (const Context& context : {kRings, kTiles}) {
+      DistillCall call(d, {.narrow_gradients = true});
+      expect_text(call.run(context), kQuickBounds);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+// What f32 flushes to 0 comes back where it is multiplied by as much.
+TEST_F(CudaDistillRings, LargeScales) {
+  for (const Divergence divergence : kDivergences) {
+    Distill d = batch(divergence, 8192, 2, DType::bf16);
+    d.grad_scale = 0x1p60;
+    for (std::size_t j = 0; j < 8192; j += 5) {
+      d.student[0][j] = rounded_to(-105.0f, DType::bf16);
+      d.teacher[0][j] = rounded_to(-103.0f, DType::bf16);
+    }
+    SCOPED_TRACE(name_of(d));
+    DistillCall call(d, {.narrow_gradients = true});
+    expect_text(call.run(kRings), kQuickBounds);
+    if (HasFailure()) return;
+  }
+}
+
 // More rows than a GPU has clusters: rings go round, and the joiners' tables with them.
 TEST_F(CudaDistillRings, GoRound) {
   for (const std::int64_t columns : {std::int64_t{8192}, std::int64_t{40960}}) {
@@ -174,7 +211,18 @@ TEST_F(CudaDistillRings, RowsWithTrouble) {
       expect_same(rings.run(kRings), tiles.run(kTiles));
       DistillCall exact(d, {.narrow_gradients = true});
       exact.run(kReference);
-      for (std::size_t i = 0; i < 16; ++i) EXPECT_EQ(rings.status[i], exact.status[i]) << i;
+      for (std::size_t i = 0; i < 16; ++i) {
+        EXPECT_EQ(rings.status[i], exact.status[i]) << i;
+        const auto wanted = static_cast<double>(exact.token_loss[i]);
+        if (std::isfinite(wanted))
+          EXPECT_NEAR(static_cast<double>(rings.token_loss[i]), wanted,
+                      2.1e-5 * wanted + 3e-6 * std::sqrt(wanted) + 1e-12)
+              << i;
+        for (std::int64_t j = 0; j < d.columns; ++j)
+          ASSERT_EQ(std::isnan(rings.of_student().get(std::int64_t(i), j)),
+                    std::isnan(exact.of_student().get(std::int64_t(i), j)))
+              << i << " " << j;
+      }
       if (HasFailure()) return;
     }
   }

@@ -24,8 +24,8 @@
 //   equal temperatures give exactly 0. Gradients, times T and N over grad_scale: 4e-6 of the sum of
 //   their terms' sizes and 4e-7 of p_j (teacher's) or q_j (student's), where a probability times
 //   grad_scale/N below 2^-126 is within 2^-149; then rounded once. (Two of bf16 or f16 on a GPU
-//   under Determinism::per_device: d 2e-5·d + 3e-6·√d + 1e-12; gradients 2e-5 and 4e-6, and
-//   such a probability within 2^-126: it may count as 0.)
+//   under Determinism::per_device: d 2e-5·d + 3e-6·√d + 1e-12; gradients 2e-5 and, of a
+//   probability p, 4e-6 + 2e-7·|log p|; such a one as above within 2^-126: it may count as 0.)
 // Masked rows: completion_mask 0. Their logits aren't read, results and gradients are 0.
 // Special values: a −∞ has probability 0 and adds 0. Where a KL's second distribution has 0 and its
 //   first hasn't, d is +∞: row_status overflow, as where d or a column's log-ratio is beyond f32.

@@ -162,7 +162,7 @@ __device__ __noinline__ void know_quickly(const DistillCall& call, std::int64_t 
     known.gradient = DivergenceGradient(pair, call.kept.rows[row].sums);
     known.gradient.multiply(call.kept.totals->factor * QuickRow::kUnlift);
   }
-  const float lift = writes ? QuickRow::kLift : 0;
+  const float lift = writes ? QuickRow::kLift : QuickRow::kSumLift;
   known.rows = {{a.max, a.ratio, pair.a.temperature.c, lift},
                 {b.max, b.ratio, pair.b.temperature.c, lift}};
 }
@@ -187,7 +187,7 @@ __global__ __launch_bounds__(kTileWarps* kWarp, kQuickSums) void sum_quickly_ker
         TensorTile(plan.first().logits, row, tile), TensorTile(plan.second().logits, row, tile),
         rooms[warp], is_left);
     if (warp_lane() != 0) return;
-    call.kept.sums[row * grid.tiles + tile] = sums.times(kLn2);
+    call.kept.sums[row * grid.tiles + tile] = sums.times(QuickRow::kSumUnit);
     unsigned left = is_left ? kAllLeft : 0;
     if (tile == 0 && !has_room(plan, *call.kept.totals, row)) left |= kGradientLeft;
     if (left != 0) atomicOr(call.kept.left + row, left);

@@ -10,7 +10,9 @@ namespace logsum::cuda {
 LOGSUM_HOST_DEVICE inline bool has_room(bool is_jsd, double factor, double ta, double tb) {
   const double size = std::fabs(factor);
   const double weight = is_jsd ? static_cast<double>(DivergencePair::kUneven) : 1;
-  return size * weight / std::fmax(ta, tb) >= 0x1p-80 && size / std::fmin(ta, tb) <= 0x1p80;
+  // More than the lift would bring up what it has flushed to 0.
+  return size <= 0x1p32 && size / std::fmin(ta, tb) <= 0x1p80 &&
+         size * weight / std::fmax(ta, tb) >= 0x1p-80;
 }
 
 LOGSUM_HOST_DEVICE inline bool has_room(const DistillLossPlan& plan, const DistillTotals& totals,

@@ -23,7 +23,8 @@ struct DistillRingCall : DistillCall {
 struct DistillAhead {
   TileTemperature of_tiles[2];
   Temperature a, b;
-  std::byte* out_b;
+  std::byte* out_b;  // where b's gradient begins
+  bool writes_a, writes_b;
   float factor_a, factor_b;  // of gradients, with 2^-lift
   bool has_room;
 
@@ -39,7 +40,9 @@ struct DistillAhead {
       : of_tiles{TileTemperature(ta), TileTemperature(tb)},
         a(ta),
         b(tb),
-        out_b(row_of(call.plan.second().grad, row)) {
+        out_b(out_of(call.plan.second(), row)),
+        writes_a(call.plan.first().grad.data != nullptr),
+        writes_b(call.plan.second().grad.data != nullptr) {
     const double factor = call.kept.totals->factor;
     has_room = cuda::has_room(call.plan.divergence == Divergence::jsd, factor,
                               static_cast<double>(ta), static_cast<double>(tb));
@@ -50,9 +53,11 @@ struct DistillAhead {
   }
 
  public:
-  // Where a row of a gradient begins; null: it isn't wanted.
-  __device__ __forceinline__ static std::byte* row_of(const RowsView& grad, std::int64_t row) {
-    return grad.data == nullptr ? nullptr : grad.data + grad.index.offset(row);
+  // Where a side's gradient begins in a row; where none is wanted, its logits do.
+  __device__ __forceinline__ static std::byte* out_of(const DistillLossPlan::Side& side,
+                                                      std::int64_t row) {
+    const RowsView& view = side.grad.data == nullptr ? side.logits : side.grad;
+    return view.data + view.index.offset(row);
   }
 };
 
@@ -116,7 +121,7 @@ struct DistillRing {
                       kIsJsd ? call.quick.weight_b() : 1.0f);
     const Prepared prepared_row{
         {row_address(input(call, 0), row), row_address(input(call, 1), row)},
-        {Ahead::row_of(call.plan.first().grad, row), row, ahead}};
+        {Ahead::out_of(call.plan.first(), row), row, ahead}};
     prepared_row.put(prepared(call)[i]);
   }
 
@@ -140,7 +145,7 @@ struct DistillRing {
     const bool is_b = warp_lane() >= kWarp / 2;
     const Measured mine = is_b ? b : a;
     const double ratio = mine.status == RowStatus::ok ? mine.ratio() : 1;
-    const float at_max = QuickRow::at_max_of(ratio, 0);
+    const float at_max = QuickRow::at_max_of(ratio, QuickRow::kSumLift);
     const float lifted = QuickRow::at_max_of(ratio, QuickRow::kLift);
     if (warp_lane() % (kWarp / 2) == 0) {
       (is_b ? kept.status_b : kept.status_a) = mine.status;
@@ -247,11 +252,11 @@ struct DistillRing {
     QuickPair rows = row.middle.rows;
     rows.a.at_max = known.at_max_a;
     rows.b.at_max = known.at_max_b;
-    if (row.given.out != nullptr)
+    if (row.given.ahead.writes_a)
       write(chunk, known.fate_a, [&](float za, float zb) {
         return call.quick.gradient_a(rows, known.gradient, za, zb);
       });
-    if (row.given.ahead.out_b != nullptr)
+    if (row.given.ahead.writes_b)
       write(
           RingChunk<DistillRing>(chunk, row.given.ahead.out_b), known.fate_b,
           [&](float za, float zb) { return call.quick.gradient_b(rows, known.gradient, za, zb); });
@@ -293,7 +298,7 @@ struct DistillRing {
     return sum;
   }
 
-  // Σ over the row's tiles of what their chunks add, in base 2, both in their order: tiles by a
+  // Σ over the row's tiles of what their chunks add, both in their order: tiles by a
   // thread each, which puts its sums in place of the chunks', then a thread per sum. Whether a
   // column is beyond.
   __device__ __forceinline__ static bool add_tiles(Sums* chunks, int tiles, DivergenceSums& row) {
@@ -308,7 +313,7 @@ struct DistillRing {
                   static_cast<double>(of.mean_b)});
         is_beyond |= of.beyond != 0;
       }
-      *reinterpret_cast<DivergenceSums*>(first) = sums.times(kLn2);
+      *reinterpret_cast<DivergenceSums*>(first) = sums.times(QuickRow::kSumUnit);
     }
     __syncwarp();
     const int k = ::min(warp_lane(), 2);

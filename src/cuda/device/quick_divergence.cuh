@@ -16,11 +16,14 @@ __device__ __forceinline__ float log2_approximate(float x) {
   return y;
 }
 
-// One of the rows: log2 of a logit's probability times 2^lift: for gradients kLift, so that what a
-// bf16 can hold isn't flushed to 0. −∞ of a −∞.
+// One of the rows: log2 of a logit's probability times 2^lift. For gradients kLift, so that what a
+// bf16 can hold isn't flushed to 0; for sums kSumLift, so that neither a probability near 1 nor
+// those of a flat row have logarithms of more than four bits before the point, whose errors they
+// all share: the square of such an error is added to the divergence. −∞ where the logit is, or so
+// far down.
 struct QuickRow {
-  static constexpr float kLift = 32;
-  static constexpr double kUnlift = 0x1p-32;
+  static constexpr float kLift = 32, kSumLift = 8;
+  static constexpr double kUnlift = 0x1p-32, kSumUnit = kLn2 * 0x1p-8;
   static constexpr float kLow = -10000;  // what is below may have been more
 
   float max, c, at_max;
@@ -69,13 +72,13 @@ struct QuickMixture {
   }
 };
 
-// p·(log − mean)·factor, log2 given.
+// p·(log − mean)·factor, log2 given. In that order: p·factor may be subnormal.
 __device__ __forceinline__ float above_mean(float p, float log2, float mean, float factor) {
-  return __fmul_rn(__fmul_rn(p, factor), __fmaf_rn(log2, static_cast<float>(kLn2), -mean));
+  return __fmul_rn(__fmul_rn(p, __fmaf_rn(log2, static_cast<float>(kLn2), -mean)), factor);
 }
 
-// What columns add to their row's sums, in base 2, and their gradients, times 2^lift. kIsJsd as in
-// DivergencePair. What is kept here is the call's.
+// What columns add to their row's sums, over kSumUnit, and their gradients, times 2^lift. kIsJsd as
+// in DivergencePair. What is kept here is the call's.
 template <bool kIsJsd>
 class QuickDivergence {
  public:
@@ -161,10 +164,12 @@ class QuickDivergence {
   }
 
  private:
-  // u − v, where a KL multiplies it by 0 for a u of −∞; a mixture takes care of NaN and ±∞.
+  // u − v. A KL multiplies it by probabilities that are 0 where it is ±∞ or NaN; a mixture takes
+  // care of those.
   __device__ __forceinline__ static float log_ratio(float u, float v) {
+    constexpr float kMost = 3e38f;
     const float x = __fsub_rn(u, v);
-    return kIsJsd ? x : fmaxf(x, -3e38f);
+    return kIsJsd ? x : fminf(fmaxf(x, -kMost), kMost);
   }
 
   // κ_2 … κ_8.
