@@ -46,8 +46,10 @@ __global__ __launch_bounds__(kThreads,
   const RowsView& grad = call.plan.grad_logits;
   const bool has_entropy = call.plan.has_entropy_gradient;
   const std::int64_t tiles = tile_count(logits.columns);
+  const L2Policy policy = L2Policy::evict_last();
   const int chunk = static_cast<int>(threadIdx.x) / kWarp;
-  std::int64_t i = std::int64_t{blockIdx.x} * tiles_per_block;
+  // From the last row on: L2 holds what was scored last.
+  std::int64_t i = std::int64_t{gridDim.x - 1 - blockIdx.x} * tiles_per_block;
   const std::int64_t end = min(i + tiles_per_block, logits.rows * tiles);
   while (i < end) {
     const std::int64_t row = i / tiles;
@@ -74,7 +76,7 @@ __global__ __launch_bounds__(kThreads,
         if (!kVectors || columns < kChunk) return slowly(f);
         if constexpr (kVectors) {
           Chunk<kDType> values;
-          values.take(in.at, kChunk);
+          values.take(policy, in.at);
           write_chunk(f, out.at, values);
         }
       };

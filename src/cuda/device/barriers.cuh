@@ -10,21 +10,6 @@
 
 namespace logsum::cuda {
 
-// What L2 does with the lines of a copy.
-struct L2Policy {
-  std::uint64_t bits = 0;
-
-  // Thrown out last: of logits that are read once this leaves the memory 5 to 8 % faster where as
-  // much is written (docs/design/cuda.md).
-  __device__ __forceinline__ static L2Policy evict_last() {
-    L2Policy policy;
-#if __CUDA_ARCH__ >= 900
-    asm volatile("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(policy.bits));
-#endif
-    return policy;
-  }
-};
-
 // What the thread has written in shared memory comes before copies that are asked for from now on.
 __device__ __forceinline__ void fence_copies() {
 #if __CUDA_ARCH__ >= 900

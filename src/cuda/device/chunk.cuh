@@ -133,6 +133,12 @@ struct Chunk {
                         [address](int i) { return load_shared(address + i * kWarp * 16); });
   }
 
+  // The whole chunk at p, aligned, of what this kernel writes too.
+  __device__ __forceinline__ void take(L2Policy policy, const std::byte* from) {
+    const auto* p = reinterpret_cast<const uint4*>(from) + warp_lane();
+    fill([&](int i) { return load_by(policy, p + i * kWarp); });
+  }
+
   // The chunk that begins at z, wherever that is, of which `columns` exist; the rest is −∞.
   // `is_first`: of its row, so that nothing before z may be read.
   __device__ __forceinline__ void load_odd(const std::byte* z, int columns, bool is_first) {
