@@ -44,7 +44,7 @@ Status launch_rings(const typename Op::Call& call, float temperature,
   }
   if (!is_best && context.schedule == Schedule::automatic) return {};
   const auto kernel = &rings_kernel<Op>;
-  const int bytes = kCost.bytes(space);
+  const int bytes = kCost.lay(space);
   static KernelOfDevices of_devices;
   LOGSUM_RETURN_IF_ERROR(of_devices.prepare(kernel, limits, false));
   LOGSUM_RETURN_IF_ERROR(before());

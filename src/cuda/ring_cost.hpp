@@ -66,8 +66,10 @@ constexpr RingCost ring_cost(RingUse use, DType dtype, bool by_hardware) {
   const int groups = ring_groups(use, dtype);
   const int room = is_gradients ? 1104 : use == RingUse::loss_with_entropy ? 2144 : 1120;
   const RingRowCost row = ring_row_cost(use, dtype, by_hardware);
-  return {.fixed = groups * room + ring_joiners(use) * row.stage + 128,
-          .slot = kRingSlotBytes + 16 + (has_notes ? 8 * kTileChunks / tile_slots : 0),
+  return {.fixed = groups * room + ring_joiners(use) * row.stage,
+          .slot_barriers = 16,
+          .slot_notes = has_notes ? 8 * kTileChunks / tile_slots : 0,
+          .slot_bytes = kRingSlotBytes,
           .known_row = row.known_row,
           .table = is_divergence ? 64 : 8,
           .record = is_gradients ? 8 : 24,

@@ -49,14 +49,14 @@ constexpr int kLeastRingAhead = 28 * 1024;
 // As many slots as there is room for.
 bool fill_ring(const DeviceLimits& limits, const RingCost& cost, RingSpace& space) {
   const int slice = space.tiles / space.blocks * cost.tile_slots;
-  for (space.slots = (limits.shared_per_block - cost.fixed) / cost.slot;
+  for (space.slots = (limits.shared_per_block - cost.fixed) / cost.slot_bytes;
        space.slots >= cost.least_slots; --space.slots) {
     space.known_rows = (space.slots + slice - 1) / slice + 1;
     // Of each joiner so many that a row's is needed again when it is finished, not before.
     space.sure_tiles = space.slots / cost.least_slots;
     const int at_once = space.blocks * cost.joiners;
     space.tables = cost.joiners * ((space.known_rows + at_once - 1) / at_once + 1);
-    if (cost.bytes(space) <= limits.shared_per_block) return true;
+    if (cost.lay(space) <= limits.shared_per_block) return true;
   }
   return false;
 }
@@ -101,7 +101,7 @@ bool ring_schedule(const DeviceLimits& limits, std::int64_t rows, std::int64_t c
     wider.blocks = blocks;
     if (!fill_ring(limits, cost, wider)) continue;
     const int slice = static_cast<int>((tiles + blocks - 1) / blocks) * cost.tile_slots;
-    const int its_ahead = (wider.slots - slice) * cost.slot;
+    const int its_ahead = (wider.slots - slice) * cost.slot_bytes;
     if (its_ahead < kLeastRingAhead) continue;
     ahead = its_ahead;
     space = wider;

@@ -60,12 +60,17 @@ struct RingSpace {
   int sure_tiles;  // that each of its groups of warps may have there whatever the others have
   int known_rows;  // rows that may be in one of a cluster's rings at once
   int tables;      // of records, of a CTA
+  // Where arrays begin in a CTA's shared memory: what threads make of the numbers above they keep in
+  // registers, or in local memory.
+  int rows_at, tables_at, records_at, sums_at, notes_at, chunks_at;
 };
 
 // Bytes of shared memory that a CTA's ring takes.
 struct RingCost {
   int fixed;
-  int slot;
+  int slot_barriers;  // for each slot
+  int slot_notes;
+  int slot_bytes;
   int known_row;      // for each of known_rows
   int table;          // for each of its tables, beside
   int record;         // for each record there, and
@@ -78,9 +83,18 @@ struct RingCost {
   int ahead;          // bytes beside a row's slice that a ring wants
 
   bool operator==(const RingCost&) const = default;
-  int bytes(const RingSpace& space) const {
-    return space.slots * slot + fixed + space.known_rows * known_row +
-           space.tables * (table + space.records * record + space.tiles * tile_sums);
+
+  static constexpr int kLine = 128;  // which chunks begin at
+
+  // Lays a ring out; returns how many bytes it takes.
+  int lay(RingSpace& space) const {
+    space.rows_at = fixed + space.slots * slot_barriers;
+    space.tables_at = space.rows_at + space.known_rows * known_row;
+    space.records_at = space.tables_at + space.tables * table;
+    space.sums_at = space.records_at + space.tables * space.records * record;
+    space.notes_at = space.sums_at + space.tables * space.tiles * tile_sums;
+    space.chunks_at = (space.notes_at + space.slots * slot_notes + kLine - 1) / kLine * kLine;
+    return space.chunks_at + space.slots * slot_bytes;
   }
 };
 

@@ -138,14 +138,14 @@ struct RingMemory {
   static constexpr int kSlotBytes = Op::kInputs * kInputBytes;
   static constexpr int kWords = sizeof(Record) / sizeof(unsigned long long);
   static constexpr int kSumWords = std::is_empty_v<Sums> ? 0 : sizeof(Sums) / 8;
-  static constexpr int kLine = 128;  // which chunks begin at
   static_assert(sizeof(GroupRoom) % 16 == 0 && sizeof(RingSlot) == 16);
 
   static constexpr RingCost kCost = ring_cost(Op::kUse, Op::kDType, Op::kByHardware);
   static_assert(kCost ==
-                RingCost{.fixed = kGroups * int(sizeof(GroupRoom)) + kJoiners * int(sizeof(Stage)) +
-                                  kLine,
-                         .slot = kSlotBytes + int(sizeof(RingSlot)) + kNotes * int(sizeof(Note)),
+                RingCost{.fixed = kGroups * int(sizeof(GroupRoom)) + kJoiners * int(sizeof(Stage)),
+                         .slot_barriers = int(sizeof(RingSlot)),
+                         .slot_notes = kNotes * int(sizeof(Note)),
+                         .slot_bytes = kSlotBytes,
                          .known_row = int(sizeof(Row)),
                          .table = int(sizeof(Table)),
                          .record = int(sizeof(Record)),
@@ -166,18 +166,23 @@ struct RingMemory {
   Note* notes;
   std::byte* chunks;
 
-  __device__ __forceinline__ RingMemory(std::byte* memory, const RingSpace& space) {
-    rooms = reinterpret_cast<GroupRoom*>(memory);
-    slots = reinterpret_cast<RingSlot*>(rooms + kGroups);
-    rows = reinterpret_cast<Row*>(slots + space.slots);
-    stages = reinterpret_cast<Stage*>(rows + space.known_rows);
-    tables = reinterpret_cast<Table*>(stages + kJoiners);
-    records = reinterpret_cast<unsigned long long*>(tables + space.tables);
-    sums = records + space.tables * space.records * kWords;
-    notes = reinterpret_cast<Note*>(sums + space.tables * sum_words(space));
-    const auto used =
-        static_cast<int>(reinterpret_cast<std::byte*>(notes + space.slots * kNotes) - memory);
-    chunks = memory + (used + kLine - 1) / kLine * kLine;
+  __device__ __forceinline__ RingMemory(std::byte* memory, const RingSpace& space)
+      : rooms(reinterpret_cast<GroupRoom*>(memory)),
+        stages(reinterpret_cast<Stage*>(rooms + kGroups)),
+        slots(reinterpret_cast<RingSlot*>(stages + kJoiners)),
+        rows(reinterpret_cast<Row*>(memory + space.rows_at)),
+        tables(reinterpret_cast<Table*>(memory + space.tables_at)),
+        records(reinterpret_cast<unsigned long long*>(memory + space.records_at)),
+        sums(reinterpret_cast<unsigned long long*>(memory + space.sums_at)),
+        notes(reinterpret_cast<Note*>(memory + space.notes_at)),
+        chunks(memory + space.chunks_at) {}
+
+  // The same, of which nothing is kept in registers from before: a joiner, who goes through much
+  // code once per row, would keep it in local memory, which an SM has little L1 for.
+  __device__ __forceinline__ RingMemory anew(const RingSpace& space) const {
+    int zero;
+    asm volatile("mov.b32 %0, 0;" : "=r"(zero));
+    return {reinterpret_cast<std::byte*>(rooms) + zero, space};
   }
 
   // By all threads, before the barrier that all of the cluster's meet.

@@ -126,26 +126,28 @@ __device__ __forceinline__ void send(const T& value, T& stage, T& to, ByteBarrie
 // Joins the rows whose turn it is at this CTA, those of its joiners in turns.
 template <class Op>
 __device__ __forceinline__ void join_rows(const typename Op::Call& call, const RingSpace& space,
-                                          const RingPlace& place, const RingMemory<Op>& memory,
+                                          const RingPlace& place, const RingMemory<Op>& ring,
                                           int joiner) {
   using Memory = RingMemory<Op>;
-  auto& stage = memory.stages[joiner];
 #pragma unroll 1
   for (int i = place.block + joiner * space.blocks; i < place.rows;
        i += Memory::kJoiners * space.blocks) {
+    const Memory before = ring.anew(space);
     const RingIndex table = place.template table<Memory::kJoiners>(i, space);
     const RingIndex known = RingIndex::of(i, space.known_rows);
-    memory.tables[table.at].arrived.wait_for_cluster(table.phase);
-    auto& shared = memory.rows[known.at];
-    shared.begun.wait(known.phase);  // it has, long ago
-    const auto* const records = memory.table(table.at, space);
+    before.tables[table.at].arrived.wait_for_cluster(table.phase);
+    auto& given = before.rows[known.at];
+    given.begun.wait(known.phase);  // it has, long ago
     // By value: once the row is sent, all may go on, and its place be another's.
-    const typename Op::Ahead ahead = shared.given.ahead;
-    const std::int64_t number = shared.given.row;
+    const typename Op::Ahead ahead = given.given.ahead;
     typename Op::Joined joined;
-    const typename Op::Row row = Op::join(call, number, ahead, records, joined);
+    const typename Op::Row row =
+        Op::join(call, given.given.row, ahead, before.table(table.at, space), joined);
+    const Memory memory = ring.anew(space);
+    auto& shared = memory.rows[known.at];
+    const std::int64_t number = shared.given.row;
     if (warp_lane() == 0) memory.expect_records(table.at, space);
-    send(row, stage.known, shared.known, shared.published, space.blocks);
+    send(row, memory.stages[joiner].known, shared.known, shared.published, space.blocks);
     Op::write_results(call, number, ahead, joined);
   }
 }
