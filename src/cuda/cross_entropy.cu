@@ -54,6 +54,7 @@ __device__ __forceinline__ CrossEntropySums finish_token(const CrossEntropyCall&
 __global__ __launch_bounds__(kPiece) void finish_kernel(
     const __grid_constant__ CrossEntropyCall call, unsigned* counter, bool derives) {
   __shared__ Shared<HalvingRoom<CrossEntropySums, kPiece>> room;
+  wait_for_kernel_before();
   const HalvingTree tree(call.logits.rows);
   const std::int64_t pieces = (tree.leaves() + kPiece - 1) / kPiece;
   for (std::int64_t piece = blockIdx.x; piece < pieces; piece += gridDim.x) {
@@ -90,8 +91,8 @@ Status cross_entropy(const CrossEntropyPlan& plan, const Context& context) {
     if (!by_rings) LOGSUM_RETURN_IF_ERROR(score_rows(LossCall(call), inside));
   }
   const bool writes_later = plan.wants_gradient() && !by_rings;
-  LOGSUM_RETURN_IF_ERROR(launch_kernel(finish_kernel, grid_for(plan.logits.rows, kPiece), kPiece, 0,
-                                       inside, call, memory.counter(), writes_later));
+  LOGSUM_RETURN_IF_ERROR(launch_early(finish_kernel, grid_for(plan.logits.rows, kPiece), kPiece,
+                                      inside, call, memory.counter(), writes_later));
   if (writes_later && plan.is_by_column())
     LOGSUM_RETURN_IF_ERROR(write_column_gradients(call, inside));
   else if (writes_later)

@@ -16,6 +16,7 @@ constexpr int kThreads = 512;
 
 __global__ __launch_bounds__(kThreads) void list_kernel(const __grid_constant__ DistillCall call) {
   __shared__ unsigned counts[kThreads / kWarp];
+  let_next_kernel_start();
   const std::int64_t rows = call.plan.rows();
   const int thread = static_cast<int>(threadIdx.x), warp = thread / kWarp;
   std::int64_t counted = 0;  // of the rows before

@@ -26,6 +26,8 @@ __device__ __forceinline__ void fill_side(const Side& side, std::int64_t row, bo
 template <class Op>
 __global__ __launch_bounds__(kGridThreads) void prepare_distill_kernel(const __grid_constant__
                                                                        typename Op::Call call) {
+  let_next_kernel_start();
+  wait_for_kernel_before();
   const DistillLossPlan& plan = call.plan;
   const DistillTotals& totals = *call.kept.totals;
   each_by_thread(plan.rows(), [&](std::int64_t i) {
@@ -53,8 +55,8 @@ Status run(const DistillCall& distill, const Context& context, bool& launched) {
   const Side &a = call.plan.first(), &b = call.plan.second();
   return launch_rings<Op>(
       call, 1.0f, {&a.logits, &b.logits, view_of(a), view_of(b)}, context, launched, [&] {
-        return launch_kernel(&prepare_distill_kernel<Op>, fill_blocks(call.plan.rows()),
-                             kGridThreads, 0, context, call);
+        return launch_early(&prepare_distill_kernel<Op>, fill_blocks(call.plan.rows()),
+                            kGridThreads, context, call);
       });
 }
 

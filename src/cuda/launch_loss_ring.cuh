@@ -15,6 +15,8 @@ namespace logsum::cuda {
 template <class Op>
 __global__ __launch_bounds__(kGridThreads) void prepare_kernel(const __grid_constant__
                                                                typename Op::Call call) {
+  let_next_kernel_start();
+  wait_for_kernel_before();
   const std::int64_t rows = call.logits.rows, kept = call.rows.totals->kept;
   each_by_thread(kept, [&](std::int64_t i) { Op::prepare(call, i); });
   const RowsView& grad = call.plan.grad_logits;
@@ -27,8 +29,8 @@ template <class Op>
 Status launch_loss_ring(const typename Op::Call& call, const Context& context, bool& launched) {
   return launch_rings<Op>(call, call.temperature.value, {&call.logits, &call.plan.grad_logits},
                           context, launched, [&] {
-                            return launch_kernel(&prepare_kernel<Op>, fill_blocks(call.logits.rows),
-                                                 kGridThreads, 0, context, call);
+                            return launch_early(&prepare_kernel<Op>, fill_blocks(call.logits.rows),
+                                                kGridThreads, context, call);
                           });
 }
 

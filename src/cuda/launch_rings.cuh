@@ -7,6 +7,7 @@
 #include "cuda/device/visit_rings.cuh"
 #include "cuda/error.hpp"
 #include "cuda/kernel_of_devices.hpp"
+#include "cuda/launch_kernel.hpp"
 #include "cuda/schedule.hpp"
 #include "cuda/vectors.hpp"
 #include "logsum/context.hpp"
@@ -48,15 +49,16 @@ Status launch_rings(const typename Op::Call& call, float temperature,
   static KernelOfDevices of_devices;
   LOGSUM_RETURN_IF_ERROR(of_devices.prepare(kernel, limits, false));
   LOGSUM_RETURN_IF_ERROR(before());
-  cudaLaunchAttribute attribute = {};
-  attribute.id = cudaLaunchAttributeClusterDimension;
-  attribute.val.clusterDim = {static_cast<unsigned>(space.blocks), 1, 1};
+  cudaLaunchAttribute attributes[2] = {};
+  attributes[0].id = cudaLaunchAttributeClusterDimension;
+  attributes[0].val.clusterDim = {static_cast<unsigned>(space.blocks), 1, 1};
+  attributes[1] = begins_early();
   cudaLaunchConfig_t config = {};
   config.blockDim = RingMemory<Op>::kThreads;
   config.dynamicSmemBytes = static_cast<std::size_t>(bytes);
   config.stream = static_cast<cudaStream_t>(context.stream);
-  config.attrs = &attribute;
-  config.numAttrs = 1;
+  config.attrs = attributes;
+  config.numAttrs = Op::kIsPrepared ? 2 : 1;
   config.gridDim = static_cast<unsigned>(ring_blocks(limits, space));
   LOGSUM_RETURN_IF_CUDA_ERROR(
       cudaLaunchKernelEx(&config, kernel, call, TileTemperature(temperature), space));

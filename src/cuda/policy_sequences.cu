@@ -82,6 +82,7 @@ __global__ __launch_bounds__(kThreads) void sequences_kernel(
     const __grid_constant__ PolicyCall call, unsigned* counter, bool derives) {
   __shared__ Shared<SequenceRoom> shared;
   SequenceRoom& room = *shared;
+  wait_for_kernel_before();
   for (std::int64_t i = blockIdx.x; i < call.plan.sequences.count; i += gridDim.x) {
     const SequenceVisit visit(call, i);
     visit.write_masked();
@@ -101,7 +102,7 @@ Status finish_sequences(const PolicyCall& call, unsigned* counter, bool derives,
                         const Context& context) {
   const auto blocks =
       static_cast<unsigned>(std::clamp<std::int64_t>(call.plan.sequences.count, 1, 1024));
-  return launch_kernel(sequences_kernel, blocks, kThreads, 0, context, call, counter, derives);
+  return launch_early(sequences_kernel, blocks, kThreads, context, call, counter, derives);
 }
 
 }  // namespace logsum::cuda

@@ -124,6 +124,7 @@ __device__ __forceinline__ bool list_rows(const LossPlan& plan, const LossRows& 
   __shared__ std::uint64_t room[kListWarps];
   const std::int64_t rows = plan.logits.rows;
   const int thread = static_cast<int>(threadIdx.x);
+  let_next_kernel_start();
   const ListRange range(rows);
   ListCounts own = count_rows(plan, also_mask, range.first, room);
   list_range(plan, kept, also_mask, range, own, room);

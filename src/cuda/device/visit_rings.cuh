@@ -377,7 +377,6 @@ __device__ __forceinline__ void visit_rings(const typename Op::Call& call,
   constexpr int kConsumers = RingMemory<Op>::kGroups * kTileChunks;
   constexpr int kJoiners = RingMemory<Op>::kJoiners;
   extern __shared__ __align__(128) std::byte dynamic[];
-  const RingPlace place(space, Op::rows(call, space));
   const RingMemory<Op> memory(dynamic, space);
   memory.begin(space);
   __syncthreads();
@@ -387,6 +386,9 @@ __device__ __forceinline__ void visit_rings(const typename Op::Call& call,
   }
   cluster_arrive();
   cluster_wait();
+  let_next_kernel_start();
+  wait_for_kernel_before();
+  const RingPlace place(space, Op::rows(call, space));
   const int warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x / kWarp), 0);
   if (warp < kConsumers) {
     consume<Op>(call, space, place, memory, warp);
