@@ -27,6 +27,7 @@ struct ClassOfToken {
   using Ahead = CrossEntropyAhead;
   static constexpr bool kHasShare = true;
   static constexpr bool kKeepsLse = true;
+  static constexpr bool kJoinsAnew = true;
 
   __device__ __forceinline__ static bool derives_early(const Call& call) {
     return call.plan.lse_square_scale == 0;

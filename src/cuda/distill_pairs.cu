@@ -162,7 +162,7 @@ __device__ __noinline__ void know_quickly(const DistillCall& call, std::int64_t 
     known.gradient = DivergenceGradient(pair, call.kept.rows[row].sums);
     known.gradient.multiply(call.kept.totals->factor * QuickRow::kUnlift);
   }
-  const float lift = writes ? QuickRow::kLift : QuickRow::kSumLift;
+  [[maybe_unused]] const float lift = writes ? QuickRow::kLift : QuickRow::kSumLift;
   known.rows = {{a.max, a.ratio, pair.a.temperature.c, lift},
                 {b.max, b.ratio, pair.b.temperature.c, lift}};
 }

@@ -60,8 +60,8 @@ struct RingSpace {
   int sure_tiles;  // that each of its groups of warps may have there whatever the others have
   int known_rows;  // rows that may be in one of a cluster's rings at once
   int tables;      // of records, of a CTA
-  // Where arrays begin in a CTA's shared memory: what threads make of the numbers above they keep in
-  // registers, or in local memory.
+  // Where arrays begin in a CTA's shared memory: what threads make of the numbers above they keep
+  // in registers, or in local memory.
   int rows_at, tables_at, records_at, sums_at, notes_at, chunks_at;
 };
 

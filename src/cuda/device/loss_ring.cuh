@@ -12,6 +12,7 @@
 //                made while the row is being written
 //   kHasShare    whether they have an s
 //   kKeepsLse    whether it asks for a row's lse afterwards
+//   kJoinsAnew   as of an Op (visit_rings.cuh)
 #pragma once
 
 #include "cuda/device/last_block.cuh"
@@ -74,7 +75,7 @@ struct LossRing {
   __device__ __forceinline__ static std::int64_t rows(const Call& call, const RingSpace&) {
     return call.rows.totals->kept;
   }
-  static constexpr bool kIsPrepared = true;
+  static constexpr bool kIsPrepared = true, kJoinsAnew = Loss::kJoinsAnew;
   using Prepared = RingPrepared<LossRing>;
   static_assert(sizeof(Prepared) <= LossRows::kPreparedBytes);
   __device__ __forceinline__ static Prepared* prepared(const Call& call) {

@@ -33,6 +33,7 @@ struct PolicyOfToken {
   using Ahead = PolicyAhead;
   static constexpr bool kHasShare = false;
   static constexpr bool kKeepsLse = false;
+  static constexpr bool kJoinsAnew = false;
 
   __device__ __forceinline__ static bool derives_early(const Call&) { return false; }
   __device__ __forceinline__ static RowDerivatives derivatives(const Call& call, const Ahead& ahead,

@@ -190,6 +190,15 @@ __device__ __forceinline__ void let_next_kernel_start() {
 #endif
 }
 
+// Asks for bytes, a multiple of 16 at such an address, to be brought into L2.
+__device__ __forceinline__ void prefetch_into_l2(const void* p, unsigned bytes, L2Policy policy) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("cp.async.bulk.prefetch.L2.global.L2::cache_hint [%0], %1, %2;" ::"l"(p), "r"(bytes),
+               "l"(policy.bits)
+               : "memory");
+#endif
+}
+
 // Clusters, and bulk copies into shared memory that end at a barrier there: from sm_90 on. Before,
 // clusters have one CTA and copies are plain loads.
 #if __CUDA_ARCH__ >= 900

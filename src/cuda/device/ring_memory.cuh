@@ -177,8 +177,16 @@ struct RingMemory {
         notes(reinterpret_cast<Note*>(memory + space.notes_at)),
         chunks(memory + space.chunks_at) {}
 
-  // The same, of which nothing is kept in registers from before: a joiner, who goes through much
-  // code once per row, would keep it in local memory, which an SM has little L1 for.
+  // Of numbers that stay in registers: of a kernel's parameters the compiler loads each from
+  // constant memory again wherever it is used (cross_entropy, 4096 x 151936 bf16: 675 us, 665).
+  __device__ __forceinline__ static RingMemory in_registers(std::byte* memory, RingSpace space) {
+    asm volatile(""
+                 : "+r"(space.rows_at), "+r"(space.tables_at), "+r"(space.records_at),
+                   "+r"(space.sums_at), "+r"(space.notes_at), "+r"(space.chunks_at));
+    return {memory, space};
+  }
+
+  // The same, of which nothing is kept in registers from before.
   __device__ __forceinline__ RingMemory anew(const RingSpace& space) const {
     int zero;
     asm volatile("mov.b32 %0, 0;" : "=r"(zero));
@@ -366,7 +374,7 @@ struct RingCursor {
 
 // What an Op has that visits all rows in their order, and knows no more of them than that.
 struct RingsInOrder {
-  static constexpr bool kIsPrepared = false;
+  static constexpr bool kIsPrepared = false, kJoinsAnew = false;
 
   __device__ __forceinline__ static std::int64_t rows(const auto&, const RingSpace& space) {
     return space.rows;

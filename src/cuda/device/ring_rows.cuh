@@ -7,6 +7,7 @@
 // Both ways have
 //   take(i)               the cluster's i-th row from now on, in their order
 //   input(k)              where its k-th input begins
+//   next_input(k)         where that of the row after it does, if there is one (PreparedRows)
 //   begin(row, is_one)    fills the RingRow and arrives at its `begun`, by the whole warp
 #pragma once
 
@@ -82,6 +83,7 @@ class PreparedRows {
     if (i + 1 < place_.rows) next_ = rows_[place_.row(i + 1)].inputs;
   }
   __device__ __forceinline__ const std::byte* input(int k) const { return inputs_.at[k]; }
+  __device__ __forceinline__ const std::byte* next_input(int k) const { return next_.at[k]; }
   __device__ __forceinline__ void begin(RingRow<Op>& row, bool is_one) const {
     static_assert(sizeof(row.given) % 16 == 0 && alignof(RingGiven<Op>) == 16);
     if (is_one)

@@ -33,6 +33,10 @@
 //     links(i)          how many of the group's warps arrive at barrier i of its four, per tile
 //     kAwaitsAll        looks at all of a tile's chunks: waits for the first, not the warp's own
 //     kLooksAgain       may ask
+//   kJoinsAnew              a joiner works out anew where the ring's arrays are, before and after a
+//                           join: where a join needs all registers it would keep that in local
+//                           memory, which an SM has little L1 for (cross_entropy: 711 us, 665;
+//                           policy_loss, which has room for it: 697, 706)
 //   look_again(call, row, record, why, Ahead)              Record, by the helper
 //   join(call, row, Ahead, records, joined)                Row, by one warp of the cluster;
 //                                                          `joined`: what it keeps to itself
@@ -132,7 +136,7 @@ __device__ __forceinline__ void join_rows(const typename Op::Call& call, const R
 #pragma unroll 1
   for (int i = place.block + joiner * space.blocks; i < place.rows;
        i += Memory::kJoiners * space.blocks) {
-    const Memory before = ring.anew(space);
+    const Memory before = Op::kJoinsAnew ? ring.anew(space) : ring;
     const RingIndex table = place.template table<Memory::kJoiners>(i, space);
     const RingIndex known = RingIndex::of(i, space.known_rows);
     before.tables[table.at].arrived.wait_for_cluster(table.phase);
@@ -143,7 +147,7 @@ __device__ __forceinline__ void join_rows(const typename Op::Call& call, const R
     typename Op::Joined joined;
     const typename Op::Row row =
         Op::join(call, given.given.row, ahead, before.table(table.at, space), joined);
-    const Memory memory = ring.anew(space);
+    const Memory memory = Op::kJoinsAnew ? ring.anew(space) : ring;
     auto& shared = memory.rows[known.at];
     const std::int64_t number = shared.given.row;
     if (warp_lane() == 0) memory.expect_records(table.at, space);
@@ -377,7 +381,7 @@ __device__ __forceinline__ void visit_rings(const typename Op::Call& call,
   constexpr int kConsumers = RingMemory<Op>::kGroups * kTileChunks;
   constexpr int kJoiners = RingMemory<Op>::kJoiners;
   extern __shared__ __align__(128) std::byte dynamic[];
-  const RingMemory<Op> memory(dynamic, space);
+  const auto memory = RingMemory<Op>::in_registers(dynamic, space);
   memory.begin(space);
   __syncthreads();
   if (threadIdx.x < space.tables) {
