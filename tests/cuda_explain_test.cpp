@@ -167,8 +167,14 @@ void expect_among(const ScheduleInfo& info, const std::vector<CUDA_KERNEL_NODE_P
 
 class CudaExplainLosses : public OnGpu {
  protected:
-  static constexpr std::int64_t kMostRows = 152;
-  static constexpr std::int64_t kMostBytes = std::int64_t{40} * 151936 * 4;
+  struct Buffers {
+    static constexpr std::int64_t kMostRows = 152;
+    static constexpr std::int64_t kMostBytes = std::int64_t{40} * 151936 * 4;
+
+    DeviceBuffer<std::byte> in{kMostBytes}, out{kMostBytes};
+    DeviceBuffer<std::int64_t> targets{kMostRows};
+    DeviceBuffer<float> advantages{kMostRows}, loss{1}, entropy{kMostRows};
+  };
 
   // Rings where they suit the call, else the visit that scores its rows.
   static void expect_rings(const WrittenRows& call, bool entropy,
@@ -186,23 +192,20 @@ class CudaExplainLosses : public OnGpu {
         Schedule::automatic, info));
     expect_among(info, kernels);
   }
-
-  DeviceBuffer<std::byte> in_{kMostBytes}, out_{kMostBytes};
-  DeviceBuffer<std::int64_t> targets_{kMostRows};
-  DeviceBuffer<float> advantages_{kMostRows}, loss_{1}, entropy_{kMostRows};
 };
 
 TEST_F(CudaExplainLosses, AreWhatIsLaunched) {
   using Operation = WrittenRows::Operation;
+  Buffers buffers;
   for (const auto& [rows, columns] :
        {std::pair<std::int64_t, std::int64_t>{4, 151936}, {40, 151936}, {152, 32000}})
     for (const DType dtype : {DType::f32, DType::f16, DType::bf16})
       for (const Determinism determinism : kDeterminisms) {
         const std::int64_t shape[] = {rows / 2, 2, columns};
-        const Tensor z = Tensor::contiguous(in_.data(), dtype, shape, kGpu);
-        const Tensor grad = Tensor::contiguous(out_.data(), dtype, shape, kGpu);
-        const Tensor targets = Tensor::of(targets_.data(), {rows / 2, 2}, kGpu);
-        const Tensor loss = Tensor::of(loss_.data(), {1}, kGpu);
+        const Tensor z = Tensor::contiguous(buffers.in.data(), dtype, shape, kGpu);
+        const Tensor grad = Tensor::contiguous(buffers.out.data(), dtype, shape, kGpu);
+        const Tensor targets = Tensor::of(buffers.targets.data(), {rows / 2, 2}, kGpu);
+        const Tensor loss = Tensor::of(buffers.loss.data(), {1}, kGpu);
         const auto kernels = [&](const auto& operation, const auto& args) {
           return all_launched([&](Context context) {
             context.determinism = determinism;
@@ -213,14 +216,14 @@ TEST_F(CudaExplainLosses, AreWhatIsLaunched) {
         SCOPED_TRACE(name_of(call));
         PolicyLossArgs policy{.logits = z,
                               .targets = targets,
-                              .advantages = Tensor::of(advantages_.data(), {rows / 2}, kGpu),
+                              .advantages = Tensor::of(buffers.advantages.data(), {rows / 2}, kGpu),
                               .loss = loss,
                               .grad_logits = grad};
         expect_rings(call, false, kernels(&policy_loss, policy));
         policy.options.ratio_level = RatioLevel::sequence;
         expect_visit(call, false, kernels(&policy_loss, policy));
         policy.options.ratio_level = RatioLevel::token;
-        policy.entropy = Tensor::of(entropy_.data(), {rows / 2, 2}, kGpu);
+        policy.entropy = Tensor::of(buffers.entropy.data(), {rows / 2, 2}, kGpu);
         call.operation = Operation::loss_with_entropy;
         expect_rings(call, true, kernels(&policy_loss, policy));
         call.operation = Operation::loss;
