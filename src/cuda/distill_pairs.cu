@@ -162,9 +162,10 @@ __device__ __noinline__ void know_quickly(const DistillCall& call, std::int64_t 
     known.gradient = DivergenceGradient(pair, call.kept.rows[row].sums);
     known.gradient.multiply(call.kept.totals->factor * QuickRow::kUnlift);
   }
-  [[maybe_unused]] const float lift = writes ? QuickRow::kLift : QuickRow::kSumLift;
-  known.rows = {{a.max, a.ratio, pair.a.temperature.c, lift},
-                {b.max, b.ratio, pair.b.temperature.c, lift}};
+  const auto quick = [&](const MeasuredRow& row, float c) {
+    return QuickRow(row.max, row.ratio, c, writes ? QuickRow::kLift : QuickRow::kSumLift);
+  };
+  known.rows = {quick(a, pair.a.temperature.c), quick(b, pair.b.temperature.c)};
 }
 
 template <bool kIsJsd>

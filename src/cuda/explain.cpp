@@ -109,7 +109,7 @@ Status explain_rings(const DeviceInfo& device, const WrittenRows& rows,
           .blocks = cuda::ring_blocks(limits, space),
           .threads = cuda::ring_threads(use, rows.dtype),
           .warps = kTileChunks * cuda::ring_groups(use, rows.dtype),
-          .shared_bytes = cost.lay(space)};
+          .shared_bytes = space.bytes};
   return {};
 }
 

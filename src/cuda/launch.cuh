@@ -28,24 +28,19 @@ Status launch_clusters(const typename Op::Call& call, std::int64_t rows,
   static_assert(sizeof(ClusterShared<Op>) <= kClusterStaticShared);
   const auto kernel = &clusters_kernel<Op>;
   cudaLaunchAttribute attributes[2] = {};
-  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attributes[0].val.programmaticStreamSerializationAllowed = 1;
+  attributes[0] = begins_early();
   attributes[1].id = cudaLaunchAttributeClusterDimension;
   attributes[1].val.clusterDim = {static_cast<unsigned>(schedule.blocks), 1, 1};
-  cudaLaunchConfig_t config = {};
-  config.gridDim = {static_cast<unsigned>(schedule.blocks), static_cast<unsigned>(rows), 1};
-  config.blockDim = static_cast<unsigned>(cluster_threads(schedule.groups));
-  config.dynamicSmemBytes = static_cast<std::size_t>(dynamic_shared(schedule.groups, kLaneBytes));
-  config.stream = static_cast<cudaStream_t>(context.stream);
-  config.attrs = attributes;
-  config.numAttrs = schedule.blocks > 1 ? 2 : schedule.overlaps;
   static KernelOfDevices of_devices;
   LOGSUM_RETURN_IF_ERROR(of_devices.prepare(kernel, limits, schedule.overlaps));
   const ClusterSpace space{static_cast<int>(tile_count(call.logits.columns)),
                            std::countr_zero(static_cast<unsigned>(schedule.blocks))};
-  LOGSUM_RETURN_IF_CUDA_ERROR(
-      cudaLaunchKernelEx(&config, kernel, call, TileTemperature(call.temperature.value), space));
-  return {};
+  const std::size_t used = schedule.blocks > 1 ? 2 : schedule.overlaps;
+  return launch_with({attributes, used}, kernel,
+                     {dim3(static_cast<unsigned>(schedule.blocks), static_cast<unsigned>(rows)),
+                      static_cast<unsigned>(cluster_threads(schedule.groups)),
+                      static_cast<std::size_t>(dynamic_shared(schedule.groups, kLaneBytes))},
+                     context, call, TileTemperature(call.temperature.value), space);
 }
 
 template <class Op>

@@ -45,7 +45,6 @@ Status launch_rings(const typename Op::Call& call, float temperature,
   }
   if (!is_best && context.schedule == Schedule::automatic) return {};
   const auto kernel = &rings_kernel<Op>;
-  const int bytes = kCost.lay(space);
   static KernelOfDevices of_devices;
   LOGSUM_RETURN_IF_ERROR(of_devices.prepare(kernel, limits, false));
   LOGSUM_RETURN_IF_ERROR(before());
@@ -53,15 +52,13 @@ Status launch_rings(const typename Op::Call& call, float temperature,
   attributes[0].id = cudaLaunchAttributeClusterDimension;
   attributes[0].val.clusterDim = {static_cast<unsigned>(space.blocks), 1, 1};
   attributes[1] = begins_early();
-  cudaLaunchConfig_t config = {};
-  config.blockDim = RingMemory<Op>::kThreads;
-  config.dynamicSmemBytes = static_cast<std::size_t>(bytes);
-  config.stream = static_cast<cudaStream_t>(context.stream);
-  config.attrs = attributes;
-  config.numAttrs = Op::kIsPrepared ? 2 : 1;
-  config.gridDim = static_cast<unsigned>(ring_blocks(limits, space));
-  LOGSUM_RETURN_IF_CUDA_ERROR(
-      cudaLaunchKernelEx(&config, kernel, call, TileTemperature(temperature), space));
+  // Prepared by a kernel that lets it begin early. Others come first: they wait for the caller's.
+  const std::size_t used = Op::kIsPrepared ? 2 : 1;
+  LOGSUM_RETURN_IF_ERROR(
+      launch_with({attributes, used}, kernel,
+                  {static_cast<unsigned>(ring_blocks(limits, space)), RingMemory<Op>::kThreads,
+                   static_cast<std::size_t>(space.bytes)},
+                  context, call, TileTemperature(temperature), space));
   launched = true;
   return {};
 }

@@ -20,9 +20,9 @@ inline constexpr int kRingSlotBytes = 8192;
 // fills twice as many. Of two inputs fewer: a row is twice as long, and what the ring holds of it
 // is let go sooner by few warps that are quick than by many (4096 x 151936 bf16, 5 groups: 1075 us,
 // 4: 1020, 3: 1010; f32, 4: 2320, 3: 2000).
-// A loss with an entropy has twice the sums, and room for them. With 4 groups it is slower where
-// rows are long (151936 and 262144 bf16: 856 us, with 5 810; 728, 700), and faster where a CTA has
-// a row to itself (32000: 875, 905).
+// A loss with an entropy has twice the sums, for which 80 registers are enough too. With 4 groups
+// it is slower where rows are long (151936 and 262144 bf16: 856 us, with 5 810; 728, 700), and
+// faster where a CTA has a row to itself (32000: 875, 905).
 constexpr int ring_groups(RingUse use, DType dtype) {
   if (use == RingUse::gradients || use == RingUse::divergence) return 3;
   return dtype == DType::f32 ? 4 : 5;

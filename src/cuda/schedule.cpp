@@ -56,7 +56,8 @@ bool fill_ring(const DeviceLimits& limits, const RingCost& cost, RingSpace& spac
     space.sure_tiles = space.slots / cost.least_slots;
     const int at_once = space.blocks * cost.joiners;
     space.tables = cost.joiners * ((space.known_rows + at_once - 1) / at_once + 1);
-    if (cost.lay(space) <= limits.shared_per_block) return true;
+    cost.lay(space);
+    if (space.bytes <= limits.shared_per_block) return true;
   }
   return false;
 }

@@ -60,9 +60,9 @@ struct RingSpace {
   int sure_tiles;  // that each of its groups of warps may have there whatever the others have
   int known_rows;  // rows that may be in one of a cluster's rings at once
   int tables;      // of records, of a CTA
-  // Where arrays begin in a CTA's shared memory: what threads make of the numbers above they keep
-  // in registers, or in local memory.
+  // Of a CTA's shared memory: where arrays begin, and how much they take (RingCost::lay).
   int rows_at, tables_at, records_at, sums_at, notes_at, chunks_at;
+  int bytes;
 };
 
 // Bytes of shared memory that a CTA's ring takes.
@@ -86,15 +86,16 @@ struct RingCost {
 
   static constexpr int kLine = 128;  // which chunks begin at
 
-  // Lays a ring out; returns how many bytes it takes.
-  int lay(RingSpace& space) const {
+  // By the host: a thread that made the offsets of the numbers above would keep them in registers,
+  // or in local memory.
+  void lay(RingSpace& space) const {
     space.rows_at = fixed + space.slots * slot_barriers;
     space.tables_at = space.rows_at + space.known_rows * known_row;
     space.records_at = space.tables_at + space.tables * table;
     space.sums_at = space.records_at + space.tables * space.records * record;
     space.notes_at = space.sums_at + space.tables * space.tiles * tile_sums;
     space.chunks_at = (space.notes_at + space.slots * slot_notes + kLine - 1) / kLine * kLine;
-    return space.chunks_at + space.slots * slot_bytes;
+    space.bytes = space.chunks_at + space.slots * slot_bytes;
   }
 };
 

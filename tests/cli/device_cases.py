@@ -56,7 +56,7 @@ class Info(ToolTest):
         out = self.schedules("4096,151936,bf16", "h200")
         self.assertEqual([out[loss]["schedule"] for loss in losses], ["rings"] * 4 + ["spans"])
         self.assertEqual(out["policy_loss"]["measuring_warps"], 20)
-        self.assertEqual(out["policy_loss, entropy"]["measuring_warps"], 16)
+        self.assertEqual(out["policy_loss, entropy"]["measuring_warps"], 20)
         out = self.schedules("4,151936,bf16", "h200")
         for loss, visit in losses.items():
             self.assertEqual(out[loss], dict(out[visit], operation=loss))

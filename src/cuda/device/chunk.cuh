@@ -133,8 +133,8 @@ struct Chunk {
                         [address](int i) { return load_shared(address + i * kWarp * 16); });
   }
 
-  // The whole chunk at p, aligned, of what this kernel writes too.
-  __device__ __forceinline__ void take(L2Policy policy, const std::byte* from) {
+  // The whole chunk at `from`, aligned, of what this kernel writes too.
+  __device__ __forceinline__ void take_by(L2Policy policy, const std::byte* from) {
     const auto* p = reinterpret_cast<const uint4*>(from) + warp_lane();
     fill([&](int i) { return load_by(policy, p + i * kWarp); });
   }

@@ -50,7 +50,8 @@ __device__ __forceinline__ uint4 load_by(L2Policy policy, const void* p) {
   uint4 v;
   asm volatile("ld.global.L2::cache_hint.v4.b32 {%0,%1,%2,%3},[%4],%5;"
                : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-               : "l"(p), "l"(policy.bits));
+               : "l"(p), "l"(policy.bits)
+               : "memory");
   return v;
 #else
   return *static_cast<const uint4*>(p);
@@ -178,7 +179,9 @@ __device__ __forceinline__ void store_release(unsigned* p, unsigned x) {
 }
 
 // Starts early where the kernel before allows it (programmatic dependent launch): all that touches
-// memory waits for that kernel's end; the next may start its own preamble.
+// memory waits for that kernel's end; the next may start its own preamble. Every thread of every
+// kernel that is launched so waits, whether it reads what the one before wrote or not: the next but
+// one relies on it.
 __device__ __forceinline__ void wait_for_kernel_before() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");

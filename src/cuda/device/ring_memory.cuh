@@ -156,6 +156,10 @@ struct RingMemory {
                          .tile_slots = kTileSlots,
                          .least_slots = kGroups * kTileSlots,
                          .ahead = kCost.ahead});
+  // What RingCost::lay's offsets are multiples of.
+  static_assert(kCost.fixed % 16 == 0 && sizeof(Row) % 16 == 0 && alignof(Table) <= 16 &&
+                sizeof(Table) % 8 == 0 && sizeof(Record) % 8 == 0 && alignof(Note) <= 8);
+
   GroupRoom* rooms;  // of each group of warps
   Stage* stages;     // of each joiner
   RingSlot* slots;

@@ -5,6 +5,7 @@
 
 #include "cuda/device/chunk.cuh"
 #include "cuda/device/ring_rows.cuh"
+#include "cuda/slots_ahead.hpp"
 
 namespace logsum::cuda {
 
@@ -31,46 +32,13 @@ __device__ __noinline__ void pad(std::byte* to, const std::byte* from, int bytes
   __syncwarp();
 }
 
-// Whether what a slot will be asked for is brought into L2 before: of f32 alone, whose tile is two
-// slots (policy_loss, 2048 x 151936: 737 us, 709). With bf16 what the producer has to do for it
-// takes as long as it gains (4096 x 151936: 697, 695; 16384 x 32000: 612, 625; 2048 x 262144: 619,
-// 604).
+// Whether what a slot will be asked for is brought into L2 before, where several CTAs share a row.
+// us with it and without (2048 x 151936 f32; 4096 x 151936 and 2048 x 262144 bf16): f32 700, 737,
+// with an entropy 789, 843; bf16 with an entropy 791, 816 and 678, 701; without 694, 691 and 598,
+// 608, cross_entropy 670, 665 and 571, 575. One CTA per row (16384 x 32000 bf16): 651, 606.
 template <class Op>
-inline constexpr bool kPrefetches = is_loss(Op::kUse) && Op::kDType == DType::f32;
-
-// What comes some slots after the one that is being asked for: of the row, then of the next.
-template <class Memory>
-class SlotsAhead {
- public:
-  // At a row's first slot, of `slots` that have `left` bytes; of the next row's there are
-  // `left_of_next`, 0 if there is no such row.
-  __device__ __forceinline__ void begin_row(const std::byte* from, int slots, int left,
-                                            const std::byte* next, int left_of_next) {
-    const int ahead = min(kAhead, slots);
-    from_ = from + ahead * Memory::kInputBytes;
-    left_ = left - ahead * Memory::kInputBytes;
-    of_row_ = slots - ahead;
-    next_ = next;
-    left_of_next_ = left_of_next;
-  }
-  // By one thread, at each slot.
-  __device__ __forceinline__ void prefetch(L2Policy policy) {
-    if (of_row_-- == 0) {
-      from_ = next_;
-      left_ = left_of_next_;
-    }
-    const int bytes = max(min(left_, Memory::kInputBytes) & ~15, 0);
-    if (bytes > 0) prefetch_into_l2(from_, bytes, policy);
-    from_ += Memory::kInputBytes;
-    left_ -= Memory::kInputBytes;
-  }
-
- private:
-  static constexpr int kAhead = 4;  // 2: 718 us, 8: 713
-
-  const std::byte *from_, *next_;
-  int left_, left_of_next_, of_row_;
-};
+inline constexpr bool kPrefetches = is_loss(Op::kUse) && (Op::kDType == DType::f32 ||
+                                                          Op::kUse == RingUse::loss_with_entropy);
 
 // All of the warp goes round, so that addresses are the warp's: the copy wants them so.
 template <class Op>
@@ -84,7 +52,8 @@ __device__ __forceinline__ void produce(const typename Op::Call& call,
   if (place.rows == 0) return;
   RingIndex slot, known;
   RowsOfRing<Op> rows(call, scalar, place);
-  [[maybe_unused]] SlotsAhead<Memory> further;
+  [[maybe_unused]] SlotsAhead<Memory::kInputBytes> further;
+  [[maybe_unused]] const bool prefetches = is_one && space.blocks > 1;
 #pragma unroll 1
   for (int i = 0; i < place.rows; ++i) {
     rows.take(i);
@@ -103,8 +72,8 @@ __device__ __forceinline__ void produce(const typename Op::Call& call,
     if constexpr (kPrefetches<Op>) {
       static_assert(Op::kInputs == 1);
       const int next_begin = place.begin(i + 1, space);
-      further.begin_row(from[0], slots, left,
-                        rows.next_input(0) + std::int64_t{next_begin} * (kTile * kBytes),
+      further.begin_row(from[0], slots, left, rows.next_input(0),
+                        std::int64_t{next_begin} * (kTile * kBytes),
                         i + 1 < place.rows ? (space.columns - next_begin * kTile) * kBytes : 0);
     }
 #pragma unroll 1
@@ -125,9 +94,12 @@ __device__ __forceinline__ void produce(const typename Op::Call& call,
             barriers.full.copy_expected(to + input * Memory::kInputBytes, from[input], bytes,
                                         policy);
         }
-        if constexpr (kPrefetches<Op>) further.prefetch(policy);
       } else {
         barriers.full.arrive();
+      }
+      if constexpr (kPrefetches<Op>) {
+        const auto piece = further.take();
+        if (prefetches && piece.bytes > 0) prefetch_into_l2(piece.from, piece.bytes, policy);
       }
 #pragma unroll
       for (int input = 0; input < Op::kInputs; ++input) from[input] += Memory::kInputBytes;
@@ -135,6 +107,8 @@ __device__ __forceinline__ void produce(const typename Op::Call& call,
       slot = slot.ahead(1, space.slots);
     }
   }
+  // Not before: its CTAs would hold the SMs that clusters leave out all the while.
+  if constexpr (is_loss(Op::kUse)) let_next_kernel_start();
 }
 
 }  // namespace logsum::cuda

@@ -33,10 +33,10 @@
 //     links(i)          how many of the group's warps arrive at barrier i of its four, per tile
 //     kAwaitsAll        looks at all of a tile's chunks: waits for the first, not the warp's own
 //     kLooksAgain       may ask
-//   kJoinsAnew              a joiner works out anew where the ring's arrays are, before and after a
-//                           join: where a join needs all registers it would keep that in local
-//                           memory, which an SM has little L1 for (cross_entropy: 711 us, 665;
-//                           policy_loss, which has room for it: 697, 706)
+//   kJoinsAnew              (without a Middle) a joiner works out anew where the ring's arrays are,
+//                           before and after a join: where a join needs all registers it would
+//                           keep that in local memory, which an SM has little L1 for
+//                           (cross_entropy: 711 us, 665; policy_loss, which doesn't: 697, 706)
 //   look_again(call, row, record, why, Ahead)              Record, by the helper
 //   join(call, row, Ahead, records, joined)                Row, by one warp of the cluster;
 //                                                          `joined`: what it keeps to itself
@@ -390,7 +390,6 @@ __device__ __forceinline__ void visit_rings(const typename Op::Call& call,
   }
   cluster_arrive();
   cluster_wait();
-  let_next_kernel_start();
   wait_for_kernel_before();
   const RingPlace place(space, Op::rows(call, space));
   const int warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x / kWarp), 0);
