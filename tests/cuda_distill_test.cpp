@@ -4,8 +4,12 @@
 // quick arithmetic leaves to the exact one; a graph's replay reads what its tensors hold.
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "support/captured.hpp"
 #include "support/distill_text.hpp"
+#include "support/rows.hpp"
+#include "support/statistics.hpp"
 
 namespace logsum::test {
 namespace {
@@ -184,6 +188,46 @@ TEST_F(CudaDistillRings, GoRound) {
   }
 }
 
+// Batches that keep rings going round for long: tiles come to wait for each other in whatever way
+// they can. 7 rows again and again, which memory holds once.
+TEST_F(CudaDistillRings, LongBatches) {
+  constexpr std::int64_t kGiven = 7;
+  for (const std::int64_t columns : {12288, 20000, 32000, 40960, 65536, 262144, 278528}) {
+    const std::int64_t times = (is_quick() ? 1 << 24 : 1 << 29) / (kGiven * columns);
+    const auto rows = [columns](std::uint64_t seed) {
+      std::vector<std::uint16_t> bits;
+      for (const float z : many_logits(kGiven * columns, seed, 3)) bits.push_back(BFloat16(z).bits);
+      return bits;
+    };
+    const DeviceBuffer<std::uint16_t> student(rows(1)), teacher(rows(2));
+    const DeviceBuffer<std::uint16_t> gradient(std::size_t(times * kGiven * columns));
+    const DeviceBuffer<float> losses(std::size_t(times * kGiven));
+    const auto call = [&](std::int64_t n, const Context& context) {
+      const std::array shape{n, kGiven, columns};
+      const std::array strides{std::int64_t{0}, columns, std::int64_t{1}};
+      DistillLossArgs args{
+          .student_logits = Tensor::strided(student.data(), DType::bf16, shape, strides, kGpu),
+          .teacher_logits = Tensor::strided(teacher.data(), DType::bf16, shape, strides, kGpu),
+          .per_token_loss = Tensor::of(losses.data(), {n, kGiven}, kGpu),
+          .grad_student = Tensor::contiguous(gradient.data(), DType::bf16, shape, kGpu),
+          .normalizer = double(kGiven)};
+      call_on_gpu(&distill_loss, args, context);
+    };
+    const auto gradient_of = [&](std::int64_t row) {
+      return gradient.get(std::size_t(row * columns), std::size_t(columns));
+    };
+    call(1, kTiles);
+    const std::vector<float> wanted = losses.get(0, kGiven);
+    const std::vector<std::uint16_t> wanted_gradient = gradient_of(kGiven - 1);
+    call(times, kRings);
+    const std::vector<float> got = losses.get(0, std::size_t(times * kGiven));
+    for (std::size_t i = 0; i < got.size(); ++i)
+      ASSERT_TRUE(same_bits(got[i], wanted[i % kGiven])) << columns << " columns, row " << i;
+    for (const std::int64_t row : {kGiven - 1, times * kGiven - 1})
+      ASSERT_EQ(gradient_of(row), wanted_gradient) << columns << " columns, row " << row;
+  }
+}
+
 // Rows with trouble, which a helper measures again; rows whose divergence or whose gradient the
 // quick arithmetic can't tell, which are left to the exact one.
 TEST_F(CudaDistillRings, RowsWithTrouble) {
@@ -214,10 +258,11 @@ TEST_F(CudaDistillRings, RowsWithTrouble) {
       for (std::size_t i = 0; i < 16; ++i) {
         EXPECT_EQ(rings.status[i], exact.status[i]) << i;
         const auto wanted = static_cast<double>(exact.token_loss[i]);
-        if (std::isfinite(wanted))
+        if (std::isfinite(wanted)) {
           EXPECT_NEAR(static_cast<double>(rings.token_loss[i]), wanted,
                       2.1e-5 * wanted + 3e-6 * std::sqrt(wanted) + 1e-12)
               << i;
+        }
         for (std::int64_t j = 0; j < d.columns; ++j)
           ASSERT_EQ(std::isnan(rings.of_student().get(std::int64_t(i), j)),
                     std::isnan(exact.of_student().get(std::int64_t(i), j)))

@@ -43,6 +43,8 @@ class MeasureLogits {
  public:
   using Kind = typename Op::Kind;
   static constexpr bool kAwaitsAll = false, kLooksAgain = true, kByInput = Op::kInputs > 1;
+  // For an extra record, and for each input's. Its first warp begins anew when its last has ended.
+  static constexpr bool kMeasuresAgain = kByInput || RingMemory<Op>::kCost.extra_records > 0;
 
   // Barrier i: warp i has passed the sums on.
   __device__ static constexpr int links(int) { return 1; }
@@ -115,7 +117,7 @@ class MeasureLogits {
     return record;
   }
   static constexpr bool kNotes = std::is_same_v<typename Op::Note, LogitsNote>;
-  static constexpr bool kLeavesOut = RingMemory<Op>::kCost.extra_records > 0;
+  static constexpr bool kLeavesOut = !kByInput && kMeasuresAgain;
 
   TileTemperature temperature_;  // the first input's
   [[maybe_unused]] TileTemperature other_;

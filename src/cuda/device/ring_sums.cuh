@@ -36,7 +36,8 @@ struct alignas(16) SumsRoom {
 template <class Op, class Terms>
 class MeasureSums {
  public:
-  static constexpr bool kAwaitsAll = true, kLooksAgain = false, kByInput = false;
+  static constexpr bool kAwaitsAll = true, kMeasuresAgain = false;
+  static constexpr bool kLooksAgain = false, kByInput = false;
 
   __device__ static constexpr int links(int i) { return i == kAll ? 2 : 1; }
 

@@ -32,6 +32,7 @@
 //     run(tile, push)   Note; one warp of the group calls push(record), or tile.ask(why)
 //     links(i)          how many of the group's warps arrive at barrier i of its four, per tile
 //     kAwaitsAll        looks at all of a tile's chunks: waits for the first, not the warp's own
+//     kMeasuresAgain    may measure a tile more than once
 //     kLooksAgain       may ask
 //   kJoinsAnew              (without a Middle) a joiner works out anew where the ring's arrays are,
 //                           before and after a join: where a join needs all registers it would
@@ -295,6 +296,7 @@ __device__ __forceinline__ void consume(const typename Op::Call& call, const Rin
   const int group = warp / kTileChunks, quarter = warp % kTileChunks;
   RingCursor measured(memory, place, space, group, quarter), emitted = measured;
   [[maybe_unused]] RingCursor summed = measured;  // where the Op has a middle
+  constexpr bool kMeasuresAgain = Op::Measure::kMeasuresAgain;
   // From the tile's first slot to the warp's own.
   const int before = quarter / Memory::kSlotChunks;
   // Tiles that are measured, not emitted. Up to so many, a slot's turn before this has come when
@@ -308,11 +310,14 @@ __device__ __forceinline__ void consume(const typename Op::Call& call, const Rin
     bool is_idle = true;
     RingIndex next = measured.slot;
     bool may_measure = measured.row < place.rows;
-    if constexpr (Op::Measure::kAwaitsAll) {
-      // Its last slot may hold what the warp itself is to emit.
-      next = measured.slot.behind(before, space.slots);
+    // What waits in the midst of a tile for its last slot, by itself or for a warp that does,
+    // begins only when that may be asked for: it may hold what the warp itself is to add up or
+    // emit.
+    if constexpr (Op::Measure::kAwaitsAll || (kMeasuresAgain && Memory::kTileSlots > 1)) {
+      const RingIndex first = measured.slot.behind(before, space.slots);
+      if (Op::Measure::kAwaitsAll) next = first;
       may_measure =
-          may_measure && memory.is_emptied(next.ahead(Memory::kTileSlots - 1, space.slots));
+          may_measure && memory.is_emptied(first.ahead(Memory::kTileSlots - 1, space.slots));
     }
     if (may_measure && (ahead < space.sure_tiles || memory.is_emptied(next)) &&
         memory.has_slot(next)) {
