@@ -27,32 +27,12 @@
 #include "cuda/device/ring_middle.cuh"
 #include "cuda/device/warp.cuh"
 #include "cuda/ring_cost.hpp"
+#include "cuda/ring_places.hpp"
 
 namespace logsum::cuda {
 
 struct RingSlot {
   ByteBarrier full, emptied;
-};
-
-// A place that comes round, and how often it has: the phase of its barriers.
-struct RingIndex {
-  int at = 0;
-  unsigned phase = 0;
-
-  // Where the i-th is.
-  __device__ __forceinline__ static RingIndex of(int i, int size) {
-    return {i % size, static_cast<unsigned>(i / size) & 1};
-  }
-
-  // By fewer steps than there are places.
-  __device__ __forceinline__ RingIndex ahead(int steps, int size) const {
-    const int next = at + steps;
-    return next < size ? RingIndex{next, phase} : RingIndex{next - size, phase ^ 1};
-  }
-  __device__ __forceinline__ RingIndex behind(int steps, int size) const {
-    const int next = at - steps;
-    return next >= 0 ? RingIndex{next, phase} : RingIndex{next + size, phase ^ 1};
-  }
 };
 
 // What a group's last warp asks the helper: to look at a tile again.
@@ -289,90 +269,6 @@ struct RingMemory {
     if (!__all_sync(~0u, barrier.has_ended(phase))) return false;
     if (is_new && space.blocks > 1) barrier.wait_for_cluster(phase);
     return true;
-  }
-};
-
-// What a CTA has of the rows. Where a row's tiles don't divide evenly, the CTAs that have one more
-// take turns: over as many rows as there are CTAs all have the same.
-struct RingPlace {
-  std::int64_t first_row;
-  int clusters;
-  int rows;   // of the cluster
-  int block;  // in the cluster
-
-  // Of so many rows of all clusters.
-  __device__ __forceinline__ RingPlace(const RingSpace& space, std::int64_t all_rows)
-      : first_row(blockIdx.x / space.blocks),
-        clusters(static_cast<int>(gridDim.x / space.blocks)),
-        block(static_cast<int>(blockIdx.x % space.blocks)) {
-    log2_blocks_ = 31 - __clz(space.blocks);
-    rows = first_row < all_rows ? static_cast<int>((all_rows - first_row + clusters - 1) / clusters)
-                                : 0;
-  }
-  // Which CTA of the cluster joins its i-th, and which of that CTA's tables has its records: each
-  // of its kJoiners has some of its own, as it is one after the other that it waits for.
-  __device__ __forceinline__ int joining_block(int i) const {
-    return i & ((1 << log2_blocks_) - 1);
-  }
-  template <int kJoiners>
-  __device__ __forceinline__ RingIndex table(int i, const RingSpace& space) const {
-    const int turn = i >> log2_blocks_, of_joiner = space.tables / kJoiners;
-    RingIndex index = RingIndex::of(turn / kJoiners, of_joiner);
-    index.at += turn % kJoiners * of_joiner;
-    return index;
-  }
-  // The number of the cluster's i-th, as an operation counts them.
-  __device__ __forceinline__ std::int64_t row(int i) const {
-    return first_row + std::int64_t{i} * clusters;
-  }
-  // The CTA's tiles of its cluster's i-th row: from this one on, before that of the next CTA.
-  __device__ __forceinline__ int begin(int i, const RingSpace& space) const {
-    return begin_of(block, i, space);
-  }
-  __device__ __forceinline__ int end(int i, const RingSpace& space) const {
-    return begin_of(block + 1, i, space);
-  }
-
- private:
-  __device__ __forceinline__ int begin_of(int of_block, int i, const RingSpace& space) const {
-    return (space.tiles * of_block + (i & (space.blocks - 1))) >> log2_blocks_;
-  }
-
-  int log2_blocks_;
-};
-
-// A warp's chunk of a tile, in the order in which tiles pass.
-struct RingCursor {
-  int row = 0;             // of the cluster's
-  int tile;                // of the row
-  int end;                 // of the CTA's tiles of it
-  bool is_new_row = true;  // since the last
-  RingIndex slot;          // of the chunk
-  RingIndex known;         // of the row
-
-  // From the first tile.
-  template <class Memory>
-  __device__ __forceinline__ RingCursor(const Memory& memory, const RingPlace& place,
-                                        const RingSpace& space, int group, int quarter)
-      : tile(place.begin(0, space)), end(place.end(0, space)) {
-    skip(memory, place, space, group);
-    is_new_row = true;
-    slot = slot.ahead(quarter / Memory::kSlotChunks, space.slots);
-  }
-  template <class Memory>
-  __device__ __forceinline__ void skip(const Memory&, const RingPlace& place,
-                                       const RingSpace& space, int tiles) {
-    tile += tiles;
-    is_new_row = false;
-#pragma unroll 1
-    while (tile >= end) {
-      ++row;
-      tile += place.begin(row, space) - end;
-      end = place.end(row, space);
-      known = known.ahead(1, space.known_rows);
-      is_new_row = true;
-    }
-    slot = slot.ahead(tiles * Memory::kTileSlots, space.slots);
   }
 };
 

@@ -79,8 +79,8 @@ struct RingTile {
   }
   // Any chunk: waits for it.
   __device__ __forceinline__ const std::byte* arrived(int chunk) const {
-    const RingIndex i = at.slot.behind(quarter / Memory::kSlotChunks, space.slots)
-                            .ahead(chunk / Memory::kSlotChunks, space.slots);
+    const RingIndex i =
+        at.first_slot(memory, space, quarter).ahead(chunk / Memory::kSlotChunks, space.slots);
     memory.slots[i.at].full.wait(i.phase);
     return memory.chunk(i.at, chunk) + input * Memory::kInputBytes;
   }
@@ -296,9 +296,7 @@ __device__ __forceinline__ void consume(const typename Op::Call& call, const Rin
   const int group = warp / kTileChunks, quarter = warp % kTileChunks;
   RingCursor measured(memory, place, space, group, quarter), emitted = measured;
   [[maybe_unused]] RingCursor summed = measured;  // where the Op has a middle
-  constexpr bool kMeasuresAgain = Op::Measure::kMeasuresAgain;
-  // From the tile's first slot to the warp's own.
-  const int before = quarter / Memory::kSlotChunks;
+  constexpr bool kAwaitsAll = Op::Measure::kAwaitsAll;
   // Tiles that are measured, not emitted. Up to so many, a slot's turn before this has come when
   // the last tile that was emitted had been measured; with more its barrier might be two phases
   // behind.
@@ -310,15 +308,9 @@ __device__ __forceinline__ void consume(const typename Op::Call& call, const Rin
     bool is_idle = true;
     RingIndex next = measured.slot;
     bool may_measure = measured.row < place.rows;
-    // What waits in the midst of a tile for its last slot, by itself or for a warp that does,
-    // begins only when that may be asked for: it may hold what the warp itself is to add up or
-    // emit.
-    if constexpr (Op::Measure::kAwaitsAll || (kMeasuresAgain && Memory::kTileSlots > 1)) {
-      const RingIndex first = measured.slot.behind(before, space.slots);
-      if (Op::Measure::kAwaitsAll) next = first;
-      may_measure =
-          may_measure && memory.is_emptied(first.ahead(Memory::kTileSlots - 1, space.slots));
-    }
+    if constexpr (kAwaitsAll) next = measured.first_slot(memory, space, quarter);
+    if constexpr (kAwaitsAll || Op::Measure::kMeasuresAgain)
+      may_measure = may_measure && measured.may_have_all(memory, space, quarter);
     if (may_measure && (ahead < space.sure_tiles || memory.is_emptied(next)) &&
         memory.has_slot(next)) {
       if (measured.is_new_row) {
@@ -396,7 +388,8 @@ __device__ __forceinline__ void visit_rings(const typename Op::Call& call,
   cluster_arrive();
   cluster_wait();
   wait_for_kernel_before();
-  const RingPlace place(space, Op::rows(call, space));
+  const RingPlace place(space, Op::rows(call, space), static_cast<int>(blockIdx.x),
+                        static_cast<int>(gridDim.x));
   const int warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x / kWarp), 0);
   if (warp < kConsumers) {
     consume<Op>(call, space, place, memory, warp);
