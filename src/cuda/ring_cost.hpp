@@ -14,6 +14,13 @@ enum class RingUse { softmax, log_softmax, gradients, divergence, loss, loss_wit
 
 constexpr bool is_loss(RingUse use) { return use >= RingUse::loss; }
 
+// Whether a warp looks at all of a tile, not at a chunk of it; whether it may measure a tile more
+// than once: each input, or for an extra record.
+constexpr bool ring_awaits_all(RingUse use) { return use == RingUse::gradients; }
+constexpr bool ring_measures_again(RingUse use) {
+  return is_loss(use) || use == RingUse::divergence;
+}
+
 inline constexpr int kRingSlotBytes = 8192;
 
 // Groups of four warps, each of which takes a tile. Registers: 80 each, 96 for f32, whose chunk

@@ -21,7 +21,7 @@ struct RingIndex {
     return {i % size, static_cast<unsigned>(i / size) & 1};
   }
 
-  // By fewer steps than there are places.
+  // By at most as many steps as there are places.
   LOGSUM_HOST_DEVICE RingIndex ahead(int steps, int size) const {
     const int next = at + steps;
     return next < size ? RingIndex{next, phase} : RingIndex{next - size, phase ^ 1};
@@ -121,7 +121,8 @@ struct RingCursor {
   }
   // Whether the tile's slots behind that may be asked for. A warp that waits in the midst of a tile
   // for another slot than its own, by itself or for a warp that does, begins only then: one of them
-  // may hold what the warp itself is to add up or emit.
+  // may hold what the warp itself is to add up or emit. (The first has been asked for when a copy
+  // into any of them has ended, which a warp asks as well.)
   template <class Memory>
   LOGSUM_HOST_DEVICE bool may_have_all(const Memory& memory, const RingSpace& space,
                                        int quarter) const {

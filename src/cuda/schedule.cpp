@@ -53,7 +53,6 @@ bool fill_ring(const DeviceLimits& limits, const RingCost& cost, RingSpace& spac
        space.slots >= cost.least_slots; --space.slots) {
     space.known_rows = (space.slots + slice - 1) / slice + 1;
     // Of each joiner so many that a row's is needed again when it is finished, not before.
-    space.sure_tiles = space.slots / cost.least_slots;
     const int at_once = space.blocks * cost.joiners;
     space.tables = cost.joiners * ((space.known_rows + at_once - 1) / at_once + 1);
     cost.lay(space);

@@ -57,7 +57,6 @@ struct RingSpace {
   int records;     // of a row: its tiles', and what an operation adds
   int blocks;      // CTAs that share it
   int slots;       // of a CTA's ring
-  int sure_tiles;  // that each of its groups of warps may have there whatever the others have
   int known_rows;  // rows that may be in one of a cluster's rings at once
   int tables;      // of records, of a CTA
   // Of a CTA's shared memory: where arrays begin, and how much they take (RingCost::lay).

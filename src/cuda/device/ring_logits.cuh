@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tiles of logits measured in a ring, by two or four warps: each weighs its chunks in registers;
+// Tiles of logits measured in a ring, by four warps: each weighs its chunk in registers;
 // the tile's sums go from warp to warp, which add theirs; the last makes the record. So a group of
 // warps needs one tile's lanes of shared memory, not four: every KB is the ring's.
 #pragma once
@@ -42,14 +42,15 @@ template <class Op>
 class MeasureLogits {
  public:
   using Kind = typename Op::Kind;
-  static constexpr bool kAwaitsAll = false, kLooksAgain = true, kByInput = Op::kInputs > 1;
-  // For an extra record, and for each input's. Its first warp begins anew when its last has ended.
-  static constexpr bool kMeasuresAgain = kByInput || RingMemory<Op>::kCost.extra_records > 0;
+  static constexpr bool kLooksAgain = true, kByInput = Op::kInputs > 1;
 
   // Barrier i: warp i has passed the sums on.
   __device__ static constexpr int links(int) { return 1; }
 
   __device__ __forceinline__ void begin_row(const typename Op::Ahead& ahead) {
+    static_assert(!ring_awaits_all(Op::kUse));
+    // A tile's first warp begins anew when its last has ended.
+    static_assert(ring_measures_again(Op::kUse) == (kByInput || kLeavesOut));
     if constexpr (kByInput) {
       temperature_ = ahead.of_tiles[0];
       other_ = ahead.of_tiles[1];
@@ -117,7 +118,7 @@ class MeasureLogits {
     return record;
   }
   static constexpr bool kNotes = std::is_same_v<typename Op::Note, LogitsNote>;
-  static constexpr bool kLeavesOut = !kByInput && kMeasuresAgain;
+  static constexpr bool kLeavesOut = RingMemory<Op>::kCost.extra_records > 0;
 
   TileTemperature temperature_;  // the first input's
   [[maybe_unused]] TileTemperature other_;

@@ -36,12 +36,13 @@ struct alignas(16) SumsRoom {
 template <class Op, class Terms>
 class MeasureSums {
  public:
-  static constexpr bool kAwaitsAll = true, kMeasuresAgain = false;
   static constexpr bool kLooksAgain = false, kByInput = false;
 
   __device__ static constexpr int links(int i) { return i == kAll ? 2 : 1; }
 
-  __device__ __forceinline__ void begin_row(const typename Op::Ahead&) {}
+  __device__ __forceinline__ void begin_row(const typename Op::Ahead&) {
+    static_assert(ring_awaits_all(Op::kUse) && !ring_measures_again(Op::kUse));
+  }
   __device__ static constexpr int runs(int) { return 1; }
 
   template <class Push>

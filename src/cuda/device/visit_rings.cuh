@@ -31,8 +31,6 @@
 //     begin_row(Ahead)
 //     run(tile, push)   Note; one warp of the group calls push(record), or tile.ask(why)
 //     links(i)          how many of the group's warps arrive at barrier i of its four, per tile
-//     kAwaitsAll        looks at all of a tile's chunks: waits for the first, not the warp's own
-//     kMeasuresAgain    may measure a tile more than once
 //     kLooksAgain       may ask
 //   kJoinsAnew              (without a Middle) a joiner works out anew where the ring's arrays are,
 //                           before and after a join: where a join needs all registers it would
@@ -296,11 +294,8 @@ __device__ __forceinline__ void consume(const typename Op::Call& call, const Rin
   const int group = warp / kTileChunks, quarter = warp % kTileChunks;
   RingCursor measured(memory, place, space, group, quarter), emitted = measured;
   [[maybe_unused]] RingCursor summed = measured;  // where the Op has a middle
-  constexpr bool kAwaitsAll = Op::Measure::kAwaitsAll;
-  // Tiles that are measured, not emitted. Up to so many, a slot's turn before this has come when
-  // the last tile that was emitted had been measured; with more its barrier might be two phases
-  // behind.
-  int ahead = 0;
+  constexpr bool kAwaitsAll = ring_awaits_all(Op::kUse);
+  int ahead = 0;                      // tiles that are measured, not emitted
   [[maybe_unused]] int unsummed = 0;  // of those
   typename Op::Measure measure;
 #pragma unroll 1
@@ -309,10 +304,11 @@ __device__ __forceinline__ void consume(const typename Op::Call& call, const Rin
     RingIndex next = measured.slot;
     bool may_measure = measured.row < place.rows;
     if constexpr (kAwaitsAll) next = measured.first_slot(memory, space, quarter);
-    if constexpr (kAwaitsAll || Op::Measure::kMeasuresAgain)
+    if constexpr (kAwaitsAll || ring_measures_again(Op::kUse))
       may_measure = may_measure && measured.may_have_all(memory, space, quarter);
-    if (may_measure && (ahead < space.sure_tiles || memory.is_emptied(next)) &&
-        memory.has_slot(next)) {
+    // Copies end in any order: until a slot has been emptied, its barrier may be two phases behind,
+    // however few tiles the warp has ahead.
+    if (may_measure && memory.is_emptied(next) && memory.has_slot(next)) {
       if (measured.is_new_row) {
         auto& row = memory.rows[measured.known.at];
         row.begun.wait(measured.known.phase);
@@ -361,7 +357,7 @@ __device__ __forceinline__ void consume(const typename Op::Call& call, const Rin
       is_idle = false;
     }
     if (!is_idle) continue;
-    if (ahead == 0 && ahead < space.sure_tiles)
+    if (ahead == 0)
       memory.slots[next.at].full.wait_briefly(next.phase);
     else if (!may_measure && (!kHasMiddle<Op> || unsummed == 0))
       memory.rows[emitted.known.at].published.wait_briefly(emitted.known.phase);
