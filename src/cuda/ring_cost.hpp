@@ -38,6 +38,12 @@ constexpr int ring_groups(RingUse use, DType dtype) {
 // A loss takes as long to join as a short row takes to pass: two warps, a row each.
 constexpr int ring_joiners(RingUse use) { return is_loss(use) ? 2 : 1; }
 
+// Where a join is short, each CTA joins all rows by itself: records go to all of them, and none
+// waits for what another makes of them. A longer one they take in turns.
+constexpr bool ring_joins_everywhere(RingUse use) {
+  return !is_loss(use) && use != RingUse::divergence;
+}
+
 // More warps serve them: joiners, a producer, a helper. Registers are dealt to four warps at a
 // time: 24 of them leave a thread 80, 25 leave 72; 20 leave 96, 21 80.
 constexpr int ring_threads(RingUse use, DType dtype) {
@@ -86,6 +92,7 @@ constexpr RingCost ring_cost(RingUse use, DType dtype, bool by_hardware) {
           .tile_records = is_divergence ? 2 : 1,
           .extra_records = is_loss(use) ? 1 : 0,
           .joiners = ring_joiners(use),
+          .joins_everywhere = ring_joins_everywhere(use),
           .tile_slots = tile_slots,
           .least_slots = groups * tile_slots,
           .ahead = is_loss(use) || is_divergence ? kLossRingAhead

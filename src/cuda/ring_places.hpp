@@ -41,8 +41,12 @@ struct RingPlace {
   int block;  // in the cluster
 
   // Of so many rows of all clusters, at the grid's CTA `at` of `blocks`.
-  LOGSUM_HOST_DEVICE RingPlace(const RingSpace& space, std::int64_t all_rows, int at, int blocks)
-      : first_row(at / space.blocks), clusters(blocks / space.blocks), block(at % space.blocks) {
+  LOGSUM_HOST_DEVICE RingPlace(const RingSpace& space, std::int64_t all_rows, int at, int blocks,
+                               bool joins_everywhere)
+      : first_row(at / space.blocks),
+        clusters(blocks / space.blocks),
+        block(at % space.blocks),
+        joins_everywhere_(joins_everywhere) {
     while (2 << log2_blocks_ <= space.blocks) ++log2_blocks_;
     rows = first_row < all_rows ? static_cast<int>((all_rows - first_row + clusters - 1) / clusters)
                                 : 0;
@@ -52,7 +56,7 @@ struct RingPlace {
   LOGSUM_HOST_DEVICE int joining_block(int i) const { return i & ((1 << log2_blocks_) - 1); }
   template <int kJoiners>
   LOGSUM_HOST_DEVICE RingIndex table(int i, const RingSpace& space) const {
-    const int turn = i >> log2_blocks_, of_joiner = space.tables / kJoiners;
+    const int turn = joins_everywhere_ ? i : i >> log2_blocks_, of_joiner = space.tables / kJoiners;
     RingIndex index = RingIndex::of(turn / kJoiners, of_joiner);
     index.at += turn % kJoiners * of_joiner;
     return index;
@@ -75,6 +79,7 @@ struct RingPlace {
   }
 
   int log2_blocks_ = 0;
+  bool joins_everywhere_;
 };
 
 // A warp's chunk of a tile, in the order in which tiles pass.

@@ -70,16 +70,17 @@ struct RingCost {
   int slot_barriers;  // for each slot
   int slot_notes;
   int slot_bytes;
-  int known_row;      // for each of known_rows
-  int table;          // for each of its tables, beside
-  int record;         // for each record there, and
-  int tile_sums;      // for each of a row's tiles
-  int tile_records;   // of a tile
-  int extra_records;  // of a row, beside its tiles'
-  int joiners;        // warps that join rows
-  int tile_slots;     // how many slots a tile takes
-  int least_slots;    // that its groups of warps can measure a tile each
-  int ahead;          // bytes beside a row's slice that a ring wants
+  int known_row;          // for each of known_rows
+  int table;              // for each of its tables, beside
+  int record;             // for each record there, and
+  int tile_sums;          // for each of a row's tiles
+  int tile_records;       // of a tile
+  int extra_records;      // of a row, beside its tiles'
+  int joiners;            // warps that join rows
+  bool joins_everywhere;  // in all CTAs of a cluster
+  int tile_slots;         // how many slots a tile takes
+  int least_slots;        // that its groups of warps can measure a tile each
+  int ahead;              // bytes beside a row's slice that a ring wants
 
   bool operator==(const RingCost&) const = default;
 

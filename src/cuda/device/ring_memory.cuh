@@ -108,6 +108,7 @@ struct RingMemory {
   static constexpr int kGroups = ring_groups(Op::kUse, Op::kDType);
   static constexpr int kThreads = ring_threads(Op::kUse, Op::kDType);
   static constexpr int kJoiners = ring_joiners(Op::kUse);
+  static constexpr bool kJoinsEverywhere = ring_joins_everywhere(Op::kUse);
   static constexpr int kChunkBytes = kChunk * static_cast<int>(size_of(Op::kDType));
   static constexpr int kSlotChunks = kRingSlotBytes / (Op::kInputs * kChunkBytes);
   static_assert(kSlotChunks >= 1 && kTileChunks % kSlotChunks == 0);
@@ -133,6 +134,7 @@ struct RingMemory {
                          .tile_records = kCost.tile_records,
                          .extra_records = kCost.extra_records,
                          .joiners = kJoiners,
+                         .joins_everywhere = kJoinsEverywhere,
                          .tile_slots = kTileSlots,
                          .least_slots = kGroups * kTileSlots,
                          .ahead = kCost.ahead});
@@ -196,7 +198,7 @@ struct RingMemory {
 #pragma unroll 1
     for (int i = static_cast<int>(threadIdx.x); i < space.known_rows; i += kThreads) {
       rows[i].begun.begin(kWarp);
-      rows[i].published.begin(space.blocks > 1 ? 1 : kWarp);
+      rows[i].published.begin(is_sent(space) ? 1 : kWarp);
       if constexpr (kHasMiddle<Op>) rows[i].measured.begin(space.blocks > 1 ? 1 : kWarp);
     }
     if (threadIdx.x < space.tables) {
@@ -217,7 +219,7 @@ struct RingMemory {
   }
   // And what the CTA is to know of a row.
   __device__ __forceinline__ void expect_row(Row& row, const RingSpace& space) const {
-    if (space.blocks == 1) return;
+    if (!is_sent(space)) return;
     row.published.arrive_expecting(sizeof(row.known));
     if constexpr (kHasMiddle<Op>) row.measured.arrive_expecting(sizeof(row.middle));
   }
@@ -253,6 +255,10 @@ struct RingMemory {
   __device__ __forceinline__ bool is_emptied(const RingIndex& i) const {
     return __all_sync(~0u, slots[i.at].emptied.has_ended(i.phase ^ 1));
   }
+  // What is known of a row, from the CTA that has joined it.
+  __device__ __forceinline__ static bool is_sent(const RingSpace& space) {
+    return !kJoinsEverywhere && space.blocks > 1;
+  }
   // `is_new`: the warp hasn't seen it yet.
   __device__ __forceinline__ bool has_row(const RingIndex& i, bool is_new,
                                           const RingSpace& space) const {
@@ -267,7 +273,7 @@ struct RingMemory {
   __device__ __forceinline__ static bool has_come(ByteBarrier& barrier, unsigned phase, bool is_new,
                                                   const RingSpace& space) {
     if (!__all_sync(~0u, barrier.has_ended(phase))) return false;
-    if (is_new && space.blocks > 1) barrier.wait_for_cluster(phase);
+    if (is_new && is_sent(space)) barrier.wait_for_cluster(phase);
     return true;
   }
 };

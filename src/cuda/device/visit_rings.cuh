@@ -132,9 +132,11 @@ __device__ __forceinline__ void join_rows(const typename Op::Call& call, const R
                                           const RingPlace& place, const RingMemory<Op>& ring,
                                           int joiner) {
   using Memory = RingMemory<Op>;
+  constexpr bool kEverywhere = Memory::kJoinsEverywhere;
+  const int turns = kEverywhere ? 1 : space.blocks;
 #pragma unroll 1
-  for (int i = place.block + joiner * space.blocks; i < place.rows;
-       i += Memory::kJoiners * space.blocks) {
+  for (int i = (kEverywhere ? 0 : place.block) + joiner * turns; i < place.rows;
+       i += Memory::kJoiners * turns) {
     const Memory before = Op::kJoinsAnew ? ring.anew(space) : ring;
     const RingIndex table = place.template table<Memory::kJoiners>(i, space);
     const RingIndex known = RingIndex::of(i, space.known_rows);
@@ -150,13 +152,14 @@ __device__ __forceinline__ void join_rows(const typename Op::Call& call, const R
     auto& shared = memory.rows[known.at];
     const std::int64_t number = shared.given.row;
     if (warp_lane() == 0) memory.expect_records(table.at, space);
-    send(row, memory.stages[joiner].known, shared.known, shared.published, space.blocks);
-    Op::write_results(call, number, ahead, joined);
+    send(row, memory.stages[joiner].known, shared.known, shared.published, turns);
+    if (!kEverywhere || place.block == place.joining_block(i))
+      Op::write_results(call, number, ahead, joined);
   }
 }
 
 // By one warp, to a place of the same address in a CTA of the cluster.
-template <class T>
+template <bool kToAll, class T>
 __device__ __forceinline__ void push_words(const T& value, unsigned long long* to,
                                            ByteBarrier& barrier, int block, int blocks) {
   constexpr int kWords = sizeof(T) / 8;
@@ -164,12 +167,18 @@ __device__ __forceinline__ void push_words(const T& value, unsigned long long* t
     unsigned long long word[kWords];
   };
   const auto words = std::bit_cast<Words>(value);
-  const int lane = warp_lane();
+  static_assert(!kToAll || kWords * kMostRingBlocks <= kWarp);
+  int lane = warp_lane();
+  const bool pushes = lane < kWords * (kToAll ? blocks : 1);
+  if (kToAll) {
+    block = lane / kWords;
+    lane %= kWords;
+  }
   unsigned long long word = words.word[0];
 #pragma unroll
   for (int k = 1; k < kWords; ++k)
     if (lane == k) word = words.word[k];
-  if (lane < kWords) {
+  if (pushes) {
     if (blocks > 1) {
       barrier.push(to + lane, word, block);
     } else {
@@ -186,8 +195,9 @@ __device__ __forceinline__ void push_record(const typename Op::Record& record,
                                             const RingSpace& space, const RingPlace& place, int i,
                                             int index, const RingMemory<Op>& memory) {
   const int table = place.template table<RingMemory<Op>::kJoiners>(i, space).at;
-  push_words(record, memory.words_of_table(table, space) + index * RingMemory<Op>::kWords,
-             memory.tables[table].arrived, place.joining_block(i), space.blocks);
+  push_words<RingMemory<Op>::kJoinsEverywhere>(
+      record, memory.words_of_table(table, space) + index * RingMemory<Op>::kWords,
+      memory.tables[table].arrived, place.joining_block(i), space.blocks);
 }
 
 // The same where rows have a middle: of each row twice, whichever's turn has come.
@@ -282,8 +292,8 @@ __device__ __forceinline__ void push_sums(const typename Op::Call& call, const R
   if (chunk.columns > 0) sums = Op::add_up(call, row, chunk);
   const int table = place.template table<Memory::kJoiners>(at.row, space).at;
   const int index = at.tile * kTileChunks + quarter;
-  push_words(sums, memory.sums_of_table(table, space) + index * Memory::kSumWords,
-             memory.tables[table].summed, place.joining_block(at.row), space.blocks);
+  push_words<false>(sums, memory.sums_of_table(table, space) + index * Memory::kSumWords,
+                    memory.tables[table].summed, place.joining_block(at.row), space.blocks);
 }
 
 template <class Op>
@@ -385,7 +395,7 @@ __device__ __forceinline__ void visit_rings(const typename Op::Call& call,
   cluster_wait();
   wait_for_kernel_before();
   const RingPlace place(space, Op::rows(call, space), static_cast<int>(blockIdx.x),
-                        static_cast<int>(gridDim.x));
+                        static_cast<int>(gridDim.x), RingMemory<Op>::kJoinsEverywhere);
   const int warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x / kWarp), 0);
   if (warp < kConsumers) {
     consume<Op>(call, space, place, memory, warp);
