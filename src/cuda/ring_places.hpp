@@ -51,8 +51,9 @@ struct RingPlace {
     rows = first_row < all_rows ? static_cast<int>((all_rows - first_row + clusters - 1) / clusters)
                                 : 0;
   }
-  // Which CTA of the cluster joins its i-th, and which of that CTA's tables has its records: each
-  // of its kJoiners has some of its own, as it is one after the other that it waits for.
+  // Which CTA of the cluster joins its i-th, or, if all do, writes its results; and which of a
+  // CTA's tables has its records: each of its kJoiners has some of its own, as it is one after the
+  // other that it waits for.
   LOGSUM_HOST_DEVICE int joining_block(int i) const { return i & ((1 << log2_blocks_) - 1); }
   template <int kJoiners>
   LOGSUM_HOST_DEVICE RingIndex table(int i, const RingSpace& space) const {

@@ -6,14 +6,14 @@
 // all: one warp can't ask for less at a time and keep up with the memory. It is
 //   full     from the end of the copies into it,
 //   emptied  from the end of its emission.
-// A row's records come from all CTAs of the cluster to a table in one of them: the CTAs join the
-// rows in turns, each row once. They have
-//   arrived  once all are there; what emission needs to know comes from there to every CTA's
-//            RingRow and is
+// A row's records come from all CTAs of the cluster to a table in each of them, or, where joins are
+// long, in one: the CTAs join the rows in turns then, each row once. They have
+//   arrived  once all are there; what emission needs to know is made of them, comes, where another
+//            CTA has made it, from there to every CTA's RingRow and is
 //   published in it. A RingRow has
 //   begun    when the row's first slot is empty. It needs no protection: by then the ring has let
 //            go of the row that lies known_rows before. Nor does a table: the rows that it had
-//            before lie at least so far back.
+//            before lie at least so far back, twice as far if all CTAs join (fill_ring).
 // An operation may look at a row once more in between, when all of it is measured
 // (ring_middle.cuh): what that needs to know is published as its `middle`, and what chunks add
 // arrives at the table.

@@ -126,7 +126,7 @@ __device__ __forceinline__ void send(const T& value, T& stage, T& to, ByteBarrie
   __syncwarp();
 }
 
-// Joins the rows whose turn it is at this CTA, those of its joiners in turns.
+// Joins all rows, or those whose turn it is at this CTA; of these, its joiners in turns.
 template <class Op>
 __device__ __forceinline__ void join_rows(const typename Op::Call& call, const RingSpace& space,
                                           const RingPlace& place, const RingMemory<Op>& ring,
@@ -158,7 +158,7 @@ __device__ __forceinline__ void join_rows(const typename Op::Call& call, const R
   }
 }
 
-// By one warp, to a place of the same address in a CTA of the cluster.
+// By one warp, to a place of the same address in a CTA of the cluster, or in all.
 template <bool kToAll, class T>
 __device__ __forceinline__ void push_words(const T& value, unsigned long long* to,
                                            ByteBarrier& barrier, int block, int blocks) {
@@ -189,7 +189,7 @@ __device__ __forceinline__ void push_words(const T& value, unsigned long long* t
   __syncwarp();
 }
 
-// A tile's record, by one warp, to the CTA that joins the cluster's i-th row.
+// A tile's record, by one warp, to the CTAs that join the cluster's i-th row.
 template <class Op>
 __device__ __forceinline__ void push_record(const typename Op::Record& record,
                                             const RingSpace& space, const RingPlace& place, int i,
