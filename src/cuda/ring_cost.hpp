@@ -20,6 +20,11 @@ constexpr bool ring_awaits_all(RingUse use) { return use == RingUse::gradients; 
 constexpr bool ring_measures_again(RingUse use) {
   return is_loss(use) || use == RingUse::divergence;
 }
+// Whether a warp waits in the midst of a tile for another slot than its own, by itself or for a
+// warp that does.
+constexpr bool ring_needs_all(RingUse use) {
+  return ring_awaits_all(use) || ring_measures_again(use);
+}
 
 inline constexpr int kRingSlotBytes = 8192;
 

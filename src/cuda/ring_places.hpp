@@ -125,16 +125,17 @@ struct RingCursor {
                                           int quarter) const {
     return slot.behind(quarter / Memory::kSlotChunks, space.slots);
   }
-  // Whether the tile's slots behind that may be asked for. A warp that waits in the midst of a tile
-  // for another slot than its own, by itself or for a warp that does, begins only then: one of them
-  // may hold what the warp itself is to add up or emit. (The first has been asked for when a copy
-  // into any of them has ended, which a warp asks as well.)
+  // Whether a warp may begin its tile: its slot may have been asked for, or, where it needs all of
+  // the tile's (ring_needs_all), all of them: one may hold what the warp itself is to add up or
+  // emit. Comes before whether a copy has ended: copies end in any order, and until a slot has been
+  // emptied its barrier may be two phases behind, which the parity doesn't tell.
   template <class Memory>
-  LOGSUM_HOST_DEVICE bool may_have_all(const Memory& memory, const RingSpace& space,
-                                       int quarter) const {
+  LOGSUM_HOST_DEVICE bool may_begin(const Memory& memory, const RingSpace& space, int quarter,
+                                    bool needs_all) const {
+    if (!needs_all) return memory.is_emptied(slot);
     const RingIndex first = first_slot(memory, space, quarter);
     bool may = true;
-    for (int i = 1; i < Memory::kTileSlots; ++i)
+    for (int i = 0; i < Memory::kTileSlots; ++i)
       may = may && memory.is_emptied(first.ahead(i, space.slots));
     return may;
   }

@@ -312,13 +312,10 @@ __device__ __forceinline__ void consume(const typename Op::Call& call, const Rin
   while (emitted.row < place.rows) {
     bool is_idle = true;
     RingIndex next = measured.slot;
-    bool may_measure = measured.row < place.rows;
+    const bool may_measure = measured.row < place.rows;
     if constexpr (kAwaitsAll) next = measured.first_slot(memory, space, quarter);
-    if constexpr (kAwaitsAll || ring_measures_again(Op::kUse))
-      may_measure = may_measure && measured.may_have_all(memory, space, quarter);
-    // Copies end in any order: until a slot has been emptied, its barrier may be two phases behind,
-    // however few tiles the warp has ahead.
-    if (may_measure && memory.is_emptied(next) && memory.has_slot(next)) {
+    if (may_measure && measured.may_begin(memory, space, quarter, ring_needs_all(Op::kUse)) &&
+        memory.has_slot(next)) {
       if (measured.is_new_row) {
         auto& row = memory.rows[measured.known.at];
         row.begun.wait(measured.known.phase);
