@@ -91,8 +91,9 @@ struct Rules {
   RingUse use;
   DType dtype;
   // What is wrong, for what it does:
-  bool begins_at_once = false;  // not asking whether the tile's other slots may be asked for
-  bool trusts_parity = false;   // nor whether its own has been emptied, unless it is far ahead
+  bool begins_at_once = false;       // not asking whether the tile's other slots may be asked for
+  bool trusts_parity = false;        // nor whether its own has been emptied, unless it is far ahead
+  bool joins_what_is_begun = false;  // looking at a row before its records are there
 
   bool awaits_all() const { return ring_awaits_all(use); }
   bool has_middle() const { return use == RingUse::divergence; }
@@ -164,9 +165,8 @@ class Cluster {
           place(c.space_, c.rows_, block, c.space_.blocks, c.rules_.joins_everywhere()) {
       for (Barrier& b : arrived) b.arrive_expecting(c.space_.records);
       for (Barrier& b : summed) b.arrive_expecting(c.space_.tiles * kTileChunks);
-      for (int i = place.rows - 1; i >= 0; --i)
-        if (c.rules_.joins_everywhere() || place.joining_block(i) == block)
-          at(row_of_records, c.table_of(*this, i).at) = i;
+      for (int i = 0; i < c.space_.tables; ++i)
+        at(row_of_records, i) = place.first_to_join() + i * place.turns();
       row_of_sums = row_of_records;
       for (int i = 0; i < c.groups_; ++i) {
         links.push_back(make(kTileChunks, 1));
@@ -183,6 +183,11 @@ class Cluster {
 
     bool is_emptied(const RingIndex& i) const {
       return at(cta.emptied, i.at).has_ended(i.phase ^ 1);
+    }
+    bool are_emptied(const RingIndex& first, int count, const RingSpace& space) const {
+      for (int i = 0; i < count; ++i)
+        if (!is_emptied(first.ahead(i, space.slots))) return false;
+      return true;
     }
     bool has_slot(const RingIndex& i) const { return at(cta.full, i.at).has_ended(i.phase); }
   };
@@ -240,29 +245,23 @@ class Cluster {
     }
   }
 
-  RingIndex table_of(const Cta& cta, int row) const {
-    return cost_.joiners == 2 ? cta.place.template table<2>(row, space_)
-                              : cta.place.template table<1>(row, space_);
-  }
   // To the row's table, which must be the row's by then.
-  void push_record(const Cta& cta, int row) {
-    const int table = table_of(cta, row).at;
-    const int block = cta.place.joining_block(row);
+  void push_record(const Cta& cta, const RingCursor& from) {
+    const int block = cta.place.joining_block(from.row);
     for (int i = 0; i < space_.blocks; ++i) {
       Cta& to = at(ctas_, i);
       if (rules_.joins_everywhere() || i == block)
-        later(at(to.arrived, table), 40, &at(to.row_of_records, table), row);
+        later(at(to.arrived, from.table), 40, &at(to.row_of_records, from.table), from.row);
     }
   }
-  void push_sums(const Cta& cta, int row) {
-    Cta& to = at(ctas_, cta.place.joining_block(row));
-    const int table = table_of(cta, row).at;
-    later(at(to.summed, table), 40, &at(to.row_of_sums, table), row);
+  void push_sums(const Cta& cta, const RingCursor& from) {
+    Cta& to = at(ctas_, cta.place.joining_block(from.row));
+    later(at(to.summed, from.table), 40, &at(to.row_of_sums, from.table), from.row);
   }
   // The row that has the table of this one after it.
-  int next_of_table(int row) const { return row + turns() * space_.tables; }
-  // Every so many rows a CTA joins one.
-  int turns() const { return rules_.joins_everywhere() ? 1 : space_.blocks; }
+  int next_of_table(const Cta& cta, int row) const {
+    return row + cta.place.turns() * space_.tables;
+  }
   // What a joiner knows of a row, to all CTAs.
   void send(int row, Barriers Cta::*barriers) {
     const int known = row % space_.known_rows;
@@ -271,16 +270,23 @@ class Cluster {
   }
 
   Warp join(Cta& cta, int joiner) {
-    const int first = rules_.joins_everywhere() ? 0 : cta.place.block;
-    for (int i = first + joiner * turns(); i < cta.place.rows; i += cost_.joiners * turns()) {
-      const RingIndex table = table_of(cta, i);
+    const int turns = cta.place.turns();
+    for (int i = cta.place.first_to_join() + joiner * turns; i < cta.place.rows;
+         i += cost_.joiners * turns) {
+      const RingIndex table = cta.place.table(i, space_);
+      const RingIndex known = RingIndex::of(i, space_.known_rows);
+      const bool begun_first = rules_.joins_everywhere() || rules_.joins_what_is_begun;
+      if (!begun_first)
+        while (!at(cta.arrived, table.at).has_ended(table.phase)) co_await kStep;
+      while (!at(cta.begun, known.at).has_ended(known.phase)) co_await kStep;
+      expect_known(cta, i);
       while (!at(cta.arrived, table.at).has_ended(table.phase)) co_await kStep;
       for (int k = any(1, 12); k > 0; --k) co_await kStep;
       expect_known(cta, i);
-      at(cta.row_of_records, table.at) = next_of_table(i);
+      at(cta.row_of_records, table.at) = next_of_table(cta, i);
       at(cta.arrived, table.at).arrive_expecting(space_.records);
       if (rules_.joins_everywhere()) {
-        at(cta.published, i % space_.known_rows).complete();
+        at(cta.published, known.at).complete();
         has_moved();
       } else {
         send(i, &Cta::published);
@@ -288,25 +294,25 @@ class Cluster {
     }
   }
   Warp join_twice(Cta& cta, int joiner) {
-    const int step = cost_.joiners * space_.blocks;
-    int measured = cta.place.block + joiner * space_.blocks, summed = measured;
+    const int step = cost_.joiners * cta.place.turns();
+    int measured = cta.place.first_to_join() + joiner * cta.place.turns(), summed = measured;
     while (summed < cta.place.rows) {
       co_await kStep;
-      RingIndex table = table_of(cta, measured);
+      RingIndex table = cta.place.table(measured, space_);
       if (measured < cta.place.rows && at(cta.arrived, table.at).has_ended(table.phase)) {
         for (int k = any(1, 12); k > 0; --k) co_await kStep;
         expect_known(cta, measured);
-        at(cta.row_of_records, table.at) = next_of_table(measured);
+        at(cta.row_of_records, table.at) = next_of_table(cta, measured);
         at(cta.arrived, table.at).arrive_expecting(space_.records);
         send(measured, &Cta::measured);
         measured += step;
         continue;
       }
-      table = table_of(cta, summed);
+      table = cta.place.table(summed, space_);
       if (summed < measured && at(cta.summed, table.at).has_ended(table.phase)) {
         for (int k = any(1, 12); k > 0; --k) co_await kStep;
         expect_known(cta, summed);
-        at(cta.row_of_sums, table.at) = next_of_table(summed);
+        at(cta.row_of_sums, table.at) = next_of_table(cta, summed);
         at(cta.summed, table.at).arrive_expecting(space_.tiles * kTileChunks);
         send(summed, &Cta::published);
         summed += step;
@@ -353,12 +359,12 @@ class Cluster {
             const int awaits = quarter >= 2 ? kFree : quarter == 1 ? kHigh : kAll;
             while (!at(links, awaits).has_ended(quarter >= 2 ? phase ^ 1 : phase)) co_await kStep;
             at(links, quarter == 3 ? kHigh : quarter == 0 ? kFree : kAll).arrive();
-            if (quarter == 0) push_record(cta, measured.row);
+            if (quarter == 0) push_record(cta, measured);
           } else {  // MeasureLogits
             const int before = quarter > 0 ? quarter - 1 : kTileChunks - 1;
             while (!at(links, before).has_ended(quarter > 0 ? phase : phase ^ 1)) co_await kStep;
             at(links, quarter).arrive();
-            if (quarter == kTileChunks - 1) push_record(cta, measured.row);
+            if (quarter == kTileChunks - 1) push_record(cta, measured);
           }
           phase ^= 1;
         }
@@ -372,7 +378,7 @@ class Cluster {
           at(cta.measured, summed.known.at).has_ended(summed.known.phase)) {
         for (int k = any(1, 6); k > 0; --k) co_await kStep;
         expect_row(cta, summed.slot, summed.row);
-        push_sums(cta, summed.row);
+        push_sums(cta, summed);
         summed.skip(memory, cta.place, space_, groups_);
         --unsummed;
         has_moved();
@@ -482,6 +488,11 @@ TEST(RingProtocol, SlotsWhoseParityIsTrustedAreReadTooSoon) {
     EXPECT_GT(faults(rules, 8192, what) + faults(rules, 12288, what), 0)
         << "use " << int(rules.use) << ", " << to_string(rules.dtype);
   }
+}
+TEST(RingProtocol, RowsThatAreJoinedInTurnsAreLookedAtTooSoon) {
+  Rules rules = kRules[5];
+  rules.joins_what_is_begun = true;
+  EXPECT_GT(faults(rules, 20000, "a place has another row"), 0);
 }
 
 }  // namespace

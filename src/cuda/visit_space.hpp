@@ -61,6 +61,7 @@ struct RingSpace {
   int tables;      // of records, of a CTA
   // Of a CTA's shared memory: where arrays begin, and how much they take (RingCost::lay).
   int rows_at, tables_at, records_at, sums_at, notes_at, chunks_at;
+  int table_bytes;  // of a table's records
   int bytes;
 };
 
@@ -92,7 +93,8 @@ struct RingCost {
     space.rows_at = fixed + space.slots * slot_barriers;
     space.tables_at = space.rows_at + space.known_rows * known_row;
     space.records_at = space.tables_at + space.tables * table;
-    space.sums_at = space.records_at + space.tables * space.records * record;
+    space.table_bytes = space.records * record;
+    space.sums_at = space.records_at + space.tables * space.table_bytes;
     space.notes_at = space.sums_at + space.tables * space.tiles * tile_sums;
     space.chunks_at = (space.notes_at + space.slots * slot_notes + kLine - 1) / kLine * kLine;
     space.bytes = space.chunks_at + space.slots * slot_bytes;

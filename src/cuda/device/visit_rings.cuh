@@ -90,10 +90,7 @@ struct RingTile {
     request.answered.wait(phase ^ 1);  // the group's last
     if (warp_lane() == 0) {
       request.phase = phase ^ 1;
-      request.why = why;
-      request.record = record;
-      request.row = at.row;
-      request.known = at.known;
+      request.question = {why, record, at.row, at.table, at.known};
     }
     __syncwarp();
     request.asked.arrive();
@@ -132,28 +129,33 @@ __device__ __forceinline__ void join_rows(const typename Op::Call& call, const R
                                           const RingPlace& place, const RingMemory<Op>& ring,
                                           int joiner) {
   using Memory = RingMemory<Op>;
-  constexpr bool kEverywhere = Memory::kJoinsEverywhere;
-  const int turns = kEverywhere ? 1 : space.blocks;
 #pragma unroll 1
-  for (int i = (kEverywhere ? 0 : place.block) + joiner * turns; i < place.rows;
-       i += Memory::kJoiners * turns) {
+  for (int i = place.first_to_join() + joiner * place.turns(); i < place.rows;
+       i += Memory::kJoiners * place.turns()) {
     const Memory before = Op::kJoinsAnew ? ring.anew(space) : ring;
-    const RingIndex table = place.template table<Memory::kJoiners>(i, space);
     const RingIndex known = RingIndex::of(i, space.known_rows);
-    before.tables[table.at].arrived.wait_for_cluster(table.phase);
-    auto& given = before.rows[known.at];
-    given.begun.wait(known.phase);  // it has, long ago
+    const RingIndex table = place.table(i, space);
+    const auto wait_for_records = [&] {
+      before.tables[table.at].arrived.wait_for_cluster(table.phase);
+    };
+    // What is given of a row comes first, as the row waits for this warp once its records are there
+    // (softmax, 4096 x 151936 f32: 1234 us, 1225). Not if the CTA joins one of many rows: until the
+    // records are there, the ring may lack more rows to this one than it has places for.
+    if constexpr (!Memory::kJoinsEverywhere) wait_for_records();
+    auto& begun = before.rows[known.at];
+    begun.begun.wait(known.phase);
     // By value: once the row is sent, all may go on, and its place be another's.
-    const typename Op::Ahead ahead = given.given.ahead;
+    const typename Op::Ahead ahead = begun.given.ahead;
+    if constexpr (Memory::kJoinsEverywhere) wait_for_records();
     typename Op::Joined joined;
     const typename Op::Row row =
-        Op::join(call, given.given.row, ahead, before.table(table.at, space), joined);
+        Op::join(call, begun.given.row, ahead, before.table(table.at, space), joined);
     const Memory memory = Op::kJoinsAnew ? ring.anew(space) : ring;
     auto& shared = memory.rows[known.at];
     const std::int64_t number = shared.given.row;
     if (warp_lane() == 0) memory.expect_records(table.at, space);
-    send(row, memory.stages[joiner].known, shared.known, shared.published, turns);
-    if (!kEverywhere || place.block == place.joining_block(i))
+    send(row, memory.stages[joiner].known, shared.known, shared.published, place.turns());
+    if (!Memory::kJoinsEverywhere || place.block == place.joining_block(i))
       Op::write_results(call, number, ahead, joined);
   }
 }
@@ -189,15 +191,16 @@ __device__ __forceinline__ void push_words(const T& value, unsigned long long* t
   __syncwarp();
 }
 
-// A tile's record, by one warp, to the CTAs that join the cluster's i-th row.
+// A tile's record, by one warp, to the CTAs that join the row that `at` has, a RingCursor or a
+// RingQuestion.
 template <class Op>
 __device__ __forceinline__ void push_record(const typename Op::Record& record,
-                                            const RingSpace& space, const RingPlace& place, int i,
-                                            int index, const RingMemory<Op>& memory) {
-  const int table = place.template table<RingMemory<Op>::kJoiners>(i, space).at;
+                                            const RingSpace& space, const RingPlace& place,
+                                            const auto& at, int index,
+                                            const RingMemory<Op>& memory) {
   push_words<RingMemory<Op>::kJoinsEverywhere>(
-      record, memory.words_of_table(table, space) + index * RingMemory<Op>::kWords,
-      memory.tables[table].arrived, place.joining_block(i), space.blocks);
+      record, memory.words_of_table(at.table, space) + index * RingMemory<Op>::kWords,
+      memory.tables[at.table].arrived, place.joining_block(at.row), space.blocks);
 }
 
 // The same where rows have a middle: of each row twice, whichever's turn has come.
@@ -207,8 +210,9 @@ __device__ __forceinline__ void join_rows_twice(const typename Op::Call& call,
                                                 const RingMemory<Op>& memory, int joiner) {
   using Memory = RingMemory<Op>;
   auto& stage = memory.stages[joiner];
-  const int step = Memory::kJoiners * space.blocks;
-  int measured = place.block + joiner * space.blocks, summed = measured;
+  const int step = Memory::kJoiners * place.turns();
+  int measured = place.first_to_join() + joiner * place.turns(), summed = measured;
+  RingIndex records_at = place.table(measured, space), sums_at = records_at;
   const auto has_ended = [](ByteBarrier& barrier, unsigned phase) {
     if (!__all_sync(~0u, barrier.has_ended(phase))) return false;
     barrier.wait_for_cluster(phase);
@@ -216,35 +220,36 @@ __device__ __forceinline__ void join_rows_twice(const typename Op::Call& call,
   };
 #pragma unroll 1
   while (summed < place.rows) {
-    const bool may_measure = measured < place.rows;
-    RingIndex table = place.template table<Memory::kJoiners>(measured, space);
-    if (may_measure && has_ended(memory.tables[table.at].arrived, table.phase)) {
+    if (measured < place.rows &&
+        has_ended(memory.tables[records_at.at].arrived, records_at.phase)) {
+      auto& table = memory.tables[records_at.at];
       const RingIndex known = RingIndex::of(measured, space.known_rows);
       auto& shared = memory.rows[known.at];
       shared.begun.wait(known.phase);  // it has, long ago
       const typename Op::Middle middle =
           Op::join_measures(call, shared.given.row, shared.given.ahead,
-                            memory.table(table.at, space), memory.tables[table.at].kept);
-      if (warp_lane() == 0) memory.expect_records(table.at, space);
+                            memory.table(records_at.at, space), table.kept);
+      if (warp_lane() == 0) memory.expect_records(records_at.at, space);
       send(middle, stage.middle, shared.middle, shared.measured, space.blocks);
       measured += step;
+      records_at = place.table(measured, space);
       continue;
     }
-    table = place.template table<Memory::kJoiners>(summed, space);
-    if (summed < measured && has_ended(memory.tables[table.at].summed, table.phase)) {
+    if (summed < measured && has_ended(memory.tables[sums_at.at].summed, sums_at.phase)) {
       auto& shared = memory.rows[RingIndex::of(summed, space.known_rows).at];
       const typename Op::Ahead ahead = shared.given.ahead;
       const std::int64_t number = shared.given.row;
-      const typename Op::Kept kept = memory.tables[table.at].kept;
+      const typename Op::Kept kept = memory.tables[sums_at.at].kept;
       auto* const sums =
-          reinterpret_cast<typename Memory::Sums*>(memory.sums_of_table(table.at, space));
+          reinterpret_cast<typename Memory::Sums*>(memory.sums_of_table(sums_at.at, space));
       typename Op::Joined joined;
       const typename Op::Row row = Op::join(call, number, ahead, kept, sums, space, joined);
       __syncwarp();
-      if (warp_lane() == 0) memory.expect_sums(table.at, space);
+      if (warp_lane() == 0) memory.expect_sums(sums_at.at, space);
       send(row, stage.known, shared.known, shared.published, space.blocks);
       Op::write_results(call, number, ahead, joined);
       summed += step;
+      sums_at = place.table(summed, space);
       continue;
     }
     __nanosleep(32);
@@ -266,17 +271,16 @@ __device__ __forceinline__ void help(const typename Op::Call& call, const RingSp
       __nanosleep(500);
       continue;
     }
-    const RingIndex known = request.known;
-    const int record = request.record, why = request.why, i = request.row;
-    const auto& given = memory.rows[known.at].given;
+    const RingQuestion asked = request.question;
+    const auto& given = memory.rows[asked.known.at].given;
     const std::int64_t row = given.row;
     request.answered.arrive();
     phases ^= 1u << group;
-    if (why == RingRequest::kNoMore)
+    if (asked.why == RingQuestion::kNoMore)
       --asking;
     else
-      push_record<Op>(Op::look_again(call, row, record, why, given.ahead), space, place, i, record,
-                      memory);
+      push_record<Op>(Op::look_again(call, row, asked.record, asked.why, given.ahead), space, place,
+                      asked, asked.record, memory);
   }
 }
 
@@ -290,10 +294,9 @@ __device__ __forceinline__ void push_sums(const typename Op::Call& call, const R
   const RingChunk<Op> chunk(memory, space, row, at, quarter);
   typename Memory::Sums sums = {};
   if (chunk.columns > 0) sums = Op::add_up(call, row, chunk);
-  const int table = place.template table<Memory::kJoiners>(at.row, space).at;
   const int index = at.tile * kTileChunks + quarter;
-  push_words<false>(sums, memory.sums_of_table(table, space) + index * Memory::kSumWords,
-                    memory.tables[table].summed, place.joining_block(at.row), space.blocks);
+  push_words<false>(sums, memory.sums_of_table(at.table, space) + index * Memory::kSumWords,
+                    memory.tables[at.table].summed, place.joining_block(at.row), space.blocks);
 }
 
 template <class Op>
@@ -332,7 +335,7 @@ __device__ __forceinline__ void consume(const typename Op::Call& call, const Rin
         note = measure.run(
             RingTile<Op>{memory, space, measured, group, quarter, index, kByInput ? run : 0},
             [&](const typename Op::Record& record) {
-              push_record<Op>(record, space, place, measured.row, index, memory);
+              push_record<Op>(record, space, place, measured, index, memory);
             });
       }
       if (Memory::kNotes > 0) {
@@ -372,7 +375,7 @@ __device__ __forceinline__ void consume(const typename Op::Call& call, const Rin
       __nanosleep(32);
   }
   if (Op::Measure::kLooksAgain && quarter == kTileChunks - 1)
-    RingTile<Op>{memory, space, measured, group, quarter, 0}.ask(RingRequest::kNoMore);
+    RingTile<Op>{memory, space, measured, group, quarter, 0}.ask(RingQuestion::kNoMore);
 }
 
 template <class Op>
