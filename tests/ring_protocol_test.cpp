@@ -94,6 +94,7 @@ struct Rules {
   bool begins_at_once = false;       // not asking whether the tile's other slots may be asked for
   bool trusts_parity = false;        // nor whether its own has been emptied, unless it is far ahead
   bool joins_what_is_begun = false;  // looking at a row before its records are there
+  int fewer_tables = 0;              // than the rows that CTAs may be apart
 
   bool awaits_all() const { return ring_awaits_all(use); }
   bool has_middle() const { return use == RingUse::divergence; }
@@ -467,8 +468,9 @@ int faults(const Rules& rules, std::int64_t columns, const std::string& what) {
   for (int shared = 100; shared <= 227; ++shared) {
     RingCost cost;
     RingSpace space;
-    if (lay(rules, shared, columns, cost, space))
-      count += run(rules, cost, space, std::uint64_t(shared)) == what;
+    if (!lay(rules, shared, columns, cost, space)) continue;
+    space.tables = std::max(space.tables - rules.fewer_tables, 1);
+    count += run(rules, cost, space, std::uint64_t(shared)) == what;
   }
   return count;
 }
@@ -493,6 +495,14 @@ TEST(RingProtocol, RowsThatAreJoinedInTurnsAreLookedAtTooSoon) {
   Rules rules = kRules[5];
   rules.joins_what_is_begun = true;
   EXPECT_GT(faults(rules, 20000, "a place has another row"), 0);
+}
+
+TEST(RingProtocol, TablesAreAsManyAsRowsThatAreOnTheirWay) {
+  for (Rules rules : {kRules[0], kRules[1], kRules[2]}) {
+    rules.fewer_tables = 2;
+    EXPECT_GT(faults(rules, 200000, "a message finds another row"), 0)
+        << "use " << int(rules.use) << ", " << to_string(rules.dtype);
+  }
 }
 
 }  // namespace

@@ -18,8 +18,7 @@ struct RingIndex {
 
   // Where the i-th is.
   LOGSUM_HOST_DEVICE static RingIndex of(int i, int size) {
-    const auto n = static_cast<unsigned>(i), of = static_cast<unsigned>(size);
-    return {static_cast<int>(n % of), n / of & 1};
+    return {i % size, static_cast<unsigned>(i / size) & 1};
   }
 
   // By at most as many steps as there are places.

@@ -52,12 +52,13 @@ bool fill_ring(const DeviceLimits& limits, const RingCost& cost, RingSpace& spac
   for (space.slots = (limits.shared_per_block - cost.fixed) / cost.slot_bytes;
        space.slots >= cost.least_slots; --space.slots) {
     space.known_rows = (space.slots + slice - 1) / slice + 1;
-    // Of each joiner so many that a row's is needed again when it is finished, not before. A CTA
-    // that joins for itself may be as many rows behind another as its ring knows: the other has its
-    // records of each of them.
-    const int at_once = cost.joins_everywhere ? 1 : space.blocks * cost.joiners;
-    space.tables = cost.joins_everywhere && space.blocks > 1
-                       ? 2 * space.known_rows
+    // Of each joiner so many that a row's is needed again when it is finished, not before. Where
+    // all CTAs join: one that measures a row has joined the row that many before as its ring
+    // reaches back, so all have measured that, and joined those that their rings reach back from
+    // there.
+    const int at_once = space.blocks * cost.joiners;
+    space.tables = cost.joins_everywhere
+                       ? 2 * (space.known_rows - 1)
                        : cost.joiners * ((space.known_rows + at_once - 1) / at_once + 1);
     cost.lay(space);
     if (space.bytes <= limits.shared_per_block) return true;

@@ -13,7 +13,7 @@
 //   published in it. A RingRow has
 //   begun    when the row's first slot is empty. It needs no protection: by then the ring has let
 //            go of the row that lies known_rows before. Nor does a table: the rows that it had
-//            before lie at least so far back, twice as far if all CTAs join (fill_ring).
+//            before lie as far back as other CTAs may be (fill_ring).
 // An operation may look at a row once more in between, when all of it is measured
 // (ring_middle.cuh): what that needs to know is published as its `middle`, and what chunks add
 // arrives at the table.
